@@ -1,0 +1,181 @@
+"""How the commands of this project are written, and which values they take.
+
+The image's entry point gets an argument list, made from the command line by the quoting rules
+of a shell. Every replacement key therefore stands in single quotes, where spaces, double
+quotes, ``$`` and backslashes are ordinary; what would end the quotes is refused beforehand.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import replace
+
+from commands.arguments import LIST_SEPARATOR, typed_value
+from commands.errors import CommandDefinitionError, IllegalInputValueError
+from commands.model import (
+    Command,
+    CommandInput,
+    CommandInputType,
+    CommandOutput,
+    Delimiter,
+    Mount,
+    Wrapper,
+)
+from commands.substitution import check_value, is_blank
+from commands.validation import list_value, validate
+from commands.version import distribution_version
+
+INPUT_MOUNT = Mount("input", "/input")
+OUTPUT_MOUNT = Mount("output", "/output", writable=True)
+REPORT_OUTPUT = CommandOutput(
+    "report",
+    OUTPUT_MOUNT.name,
+    "What went in, what came out, and why.",
+    required=True,
+    path="report",
+)
+IMAGE_PREFIX = "winxnat/"
+
+_REFUSED_CATEGORIES = {"Cc": "a control character", "Cs": "half of a surrogate pair"}
+_JSONPATH = re.compile(r"\^.+\^", re.DOTALL)
+
+
+def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
+    name: str,
+    *,
+    label: str,
+    description: str,
+    wrappers: tuple[Wrapper, ...],
+    inputs: tuple[CommandInput, ...] = (),
+    outputs: tuple[CommandOutput, ...] = (),
+    reserve_memory: int,
+    limit_memory: int,
+) -> Command:
+    """Return a command of this project, with all that its commands have in common.
+
+    Parameters
+    ----------
+    inputs : tuple of CommandInput
+        Without flags and truth values, which are made here from the names.
+    outputs : tuple of CommandOutput
+        Besides `REPORT_OUTPUT`, which every command has.
+    reserve_memory, limit_memory : int
+        Megabytes.
+
+    Raises
+    ------
+    CommandDefinitionError
+        The definition breaks a rule of the Container Service or of this module.
+    """
+    own_inputs = tuple(_with_option(each) for each in inputs)
+    keys = "".join(f" '{each.key}'" for each in own_inputs)
+    version = distribution_version()
+    command = Command(
+        name=name,
+        image=f"{IMAGE_PREFIX}{name}:{version}",
+        label=label,
+        description=description,
+        version=version,
+        schema_version="1.0",
+        command_line=f"{name} {INPUT_MOUNT.path} {OUTPUT_MOUNT.path}{keys}",
+        mounts=(INPUT_MOUNT, OUTPUT_MOUNT),
+        inputs=own_inputs,
+        outputs=(*outputs, REPORT_OUTPUT),
+        wrappers=wrappers,
+        reserve_memory=reserve_memory,
+        limit_memory=limit_memory,
+        network="none",
+    )
+    errors = [*validate(command), *_own_errors(inputs)]
+    if errors:
+        raise CommandDefinitionError(errors)
+    return command
+
+
+def _with_option(each: CommandInput) -> CommandInput:
+    if each.type is CommandInputType.BOOLEAN:
+        return replace(each, true_value=f"--{each.name}", false_value=f"--no-{each.name}")
+    several = each.type is CommandInputType.SELECT_MANY
+    return replace(
+        each,
+        command_line_flag=f"--{each.name}",
+        command_line_separator="=",
+        multiple_delimiter=Delimiter.COMMA if several else None,
+    )
+
+
+def _own_errors(inputs: tuple[CommandInput, ...]) -> list[str]:
+    errors = []
+    for each in inputs:
+        if each != CommandInput(
+            name=each.name,
+            label=each.label,
+            description=each.description,
+            type=each.type,
+            required=each.required,
+            default_value=each.default_value,
+            sensitive=each.sensitive,
+            select_values=each.select_values,
+        ):
+            errors.append(f'input "{each.name}" sets what is made from its name.')
+        if each.name.startswith(("no-", "-")) or each.name == "help":
+            errors.append(f'input "{each.name}" has a name that clashes with an option.')
+        if each.type is CommandInputType.BOOLEAN and each.default_value is None:
+            errors.append(f'input "{each.name}" is boolean and needs a default value.')
+        if any(LIST_SEPARATOR in choice or "'" in choice for choice in each.select_values):
+            errors.append(f'input "{each.name}" has a select-value with a comma or quote.')
+    return errors
+
+
+def check_own_value(command: Command, name: str, value: str) -> None:
+    """Refuse a launch value that would not reach a command of this project unchanged.
+
+    Parameters
+    ----------
+    name : str
+        Of a command input.
+    value : str
+        As a launch request carries it; empty text stands for the default value.
+
+    Raises
+    ------
+    IllegalInputValueError
+        The value is not of the input's type; or holds a single quote, a control character, a
+        replacement key of the command, text between two ``^``, or what the service refuses;
+        or consists of white space, which the service drops.
+    """
+    each = next((each for each in command.inputs if each.name == name), None)
+    if each is None:
+        known = ", ".join(each.name for each in command.inputs)
+        raise IllegalInputValueError(
+            name, f"{command.name} has no such input. Its inputs: {known}."
+        )
+    if not value:
+        return
+    reason = _reason_against(command, value)
+    if reason:
+        raise IllegalInputValueError(name, reason)
+    check_value(name, value)
+    listed = list_value(value) if each.type is CommandInputType.SELECT_MANY else None
+    try:
+        typed_value(each, value if listed is None else LIST_SEPARATOR.join(listed))
+    except ValueError as error:
+        raise IllegalInputValueError(name, f"{error}.") from None
+
+
+def _reason_against(command: Command, value: str) -> str | None:
+    if is_blank(value):
+        return "it consists of white space only. Leave it empty."
+    for character in value:
+        refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))
+        if refused:
+            return f"it contains {refused} (U+{ord(character):04X}). Remove it."
+    if "'" in value:
+        return "it contains a single quote, which would end it. Remove it."
+    for each in command.inputs:
+        if each.key in value:
+            return f'it contains "{each.key}", which stands for another value. Remove it.'
+    if _JSONPATH.search(value):
+        return "it contains text between two ^ signs, which would be looked up. Remove a ^."
+    return None
