@@ -1,0 +1,208 @@
+"""Runs dcm2niix once over the whole session and finds out which scans each image came from.
+
+Once, because newer Siemens exports give every volume of a time series its own series number,
+and only a converter that sees all of them joins them again. Not here: names (``names``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import dcm2niix
+import nibabel as nib
+
+from containers.contract import OutOfResourcesError, ToolFailedError
+from containers.dicom_to_bids.inventory import DicomFile, Inventory, Scan
+
+DCM2NIIX_VERSION = str(dcm2niix.__version__)
+_SOME_CONVERTED = 8
+"""dcm2niix's exit code when some series could not be converted and others were."""
+_NOTHING_CONVERTED = 2
+_NAME_DIGITS = 6
+_REPORTED = re.compile(r"^Convert (\d+) DICOM as (.+) \(\d+(?:x\d+)*\)$")
+_LONGEST_LOG_LINE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """One NIfTI image of dcm2niix.
+
+    ``order`` sorts images by acquisition; it holds times and never leaves the step.
+    ``guess`` is dcm2niix's own BIDS data type and name, or None.
+    """
+
+    image_path: Path
+    sidecar: Mapping[str, Any]
+    shape: tuple[int, ...]
+    scan_ids: tuple[str, ...]
+    protocol: str
+    order: tuple[Any, ...]
+    bval_path: Path | None = None
+    bvec_path: Path | None = None
+
+    @property
+    def guess(self) -> tuple[str, str] | None:
+        """Return data type and name as dcm2niix guesses them."""
+        guess = self.sidecar.get("BidsGuess")
+        return (str(guess[0]), str(guess[1])) if guess else None
+
+    @property
+    def volume_count(self) -> int:
+        """Return the length of the fourth axis."""
+        return self.shape[3] if len(self.shape) > 3 else 1  # noqa: PLR2004 - the time axis
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """All images in order of acquisition, and what the converter could not tell."""
+
+    images: tuple[Converted, ...]
+    warnings: tuple[str, ...]
+
+
+def convert_session(inventory: Inventory, scratch_dir: Path) -> Conversion:
+    """Convert all images of the session.
+
+    Raises
+    ------
+    ToolFailedError
+        dcm2niix ended abnormally.
+    OutOfResourcesError
+        The system ended it, which happens when memory is short.
+    """
+    source_dir, target_dir = scratch_dir / "dicom", scratch_dir / "nifti"
+    source_dir.mkdir()
+    target_dir.mkdir()
+    staged: list[tuple[Scan, DicomFile]] = []
+    for scan in inventory.scans:
+        for file in scan.images:
+            # Links with unique plain names: the converter sees only whole images, and the
+            # name of the first file of each image comes back in the image's name.
+            (source_dir / f"{len(staged):0{_NAME_DIGITS}d}").symlink_to(file.path)
+            staged.append((scan, file))
+    if not staged:
+        return Conversion((), ())
+    log = _run(inventory, source_dir, target_dir)
+    used = _reported(log)
+    warnings: list[str] = []
+    images = []
+    for sidecar_path in sorted(target_dir.glob("*.json")):
+        stem = sidecar_path.stem
+        scan, first = staged[int(stem[:_NAME_DIGITS])]
+        count = used.get(stem, 0)
+        scan_ids: tuple[str, ...] = (scan.scan_id,)
+        if count > len(scan.images):
+            scan_ids, is_certain = _joined_scans(inventory, first, count)
+            if not is_certain:
+                warnings.append(
+                    f"dcm2niix joined {count} files of several scans into one image; the "
+                    f"account names scans {', '.join(scan_ids)} for it by their headers."
+                )
+        images.append(_converted(sidecar_path, scan_ids, first))
+    return Conversion(tuple(sorted(images, key=lambda image: image.order)), tuple(warnings))
+
+
+def _run(inventory: Inventory, source_dir: Path, target_dir: Path) -> str:
+    """Run dcm2niix; return its log."""
+    arguments = [
+        dcm2niix.bin,
+        *("-g", "i"),  # no defaults file of whoever runs this
+        *("-b", "y"),
+        *("-ba", "y"),
+        *("-z", "n"),
+        *("-d", "0"),
+        *("-f", "%b"),
+        *("-o", str(target_dir)),
+        str(source_dir),
+    ]
+    # The log may quote headers in any encoding.
+    result = subprocess.run(arguments, capture_output=True, check=False)
+    log = (result.stdout + result.stderr).decode("utf-8", errors="replace")
+    if result.returncode == -signal.SIGKILL:
+        raise OutOfResourcesError(
+            "dcm2niix was ended by the system while converting the session; give the step "
+            "more memory."
+        )
+    if result.returncode not in {0, _SOME_CONVERTED, _NOTHING_CONVERTED}:
+        raise ToolFailedError(
+            f"dcm2niix ended with code {result.returncode} while converting the session; its "
+            f"last line was: {_last_line(inventory, log)}"
+        )
+    return log
+
+
+def _last_line(inventory: Inventory, log: str) -> str:
+    """Return the last line of the log without paths; nothing of it if it names a person."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if not lines:
+        return "(none)"
+    line = re.sub(r"\S*/\S*", "(path)", lines[-1])[:_LONGEST_LOG_LINE]
+    return "(withheld)" if inventory.identity.touches(line) else line
+
+
+def _reported(log: str) -> Mapping[str, int]:
+    """Return the number of DICOM files that went into each output, by the output's name."""
+    found = [match for line in log.splitlines() if (match := _REPORTED.match(line))]
+    return MappingProxyType({Path(match[2]).name: int(match[1]) for match in found})
+
+
+def _joined_scans(
+    inventory: Inventory, first: DicomFile, count: int
+) -> tuple[tuple[str, ...], bool]:
+    """Return the scans whose headers match the first file's, and whether the count agrees."""
+    sizes = {
+        scan.scan_id: size
+        for scan in inventory.scans
+        if (size := sum(file.join_key == first.join_key for file in scan.images))
+    }
+    return tuple(sizes), sum(sizes.values()) == count
+
+
+def load_nifti(path: Path) -> nib.Nifti1Image:
+    """Open an image that dcm2niix wrote.
+
+    Raises
+    ------
+    ToolFailedError
+        The file is no NIfTI image.
+    """
+    image = nib.load(path)
+    if not isinstance(image, nib.Nifti1Image):
+        raise ToolFailedError(
+            f"dcm2niix wrote a file of another kind than NIfTI; its version is {DCM2NIIX_VERSION}."
+        )
+    return image
+
+
+def _converted(sidecar_path: Path, scan_ids: tuple[str, ...], first: DicomFile) -> Converted:
+    image_path = sidecar_path.with_suffix(".nii")
+    picture = load_nifti(image_path)
+    sidecar = json.loads(sidecar_path.read_text("utf-8", errors="replace"))
+    bval_path, bvec_path = (sidecar_path.with_suffix(end) for end in (".bval", ".bvec"))
+    echo = sidecar.get("EchoNumber") or 1
+    digest = hashlib.sha256(image_path.read_bytes()).hexdigest()
+    return Converted(
+        image_path=image_path,
+        sidecar=MappingProxyType(sidecar),
+        shape=tuple(int(length) for length in picture.shape),
+        scan_ids=scan_ids,
+        protocol=first.protocol,
+        order=(
+            first.taken_at,
+            first.series_number or 0,
+            echo,
+            str(sidecar.get("ImageType")),
+            digest,
+        ),
+        bval_path=bval_path if bval_path.exists() else None,
+        bvec_path=bvec_path if bvec_path.exists() else None,
+    )

@@ -1,0 +1,163 @@
+"""Converts the DICOM files of one session into a validated BIDS tree.
+
+Reads the session's folder, writes ``bids/`` (the tree) and ``report/`` (the validator's
+answer and the account of all scans). Everything runs offline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from containers.contract import (
+    REPORT_DIR_NAME,
+    Accounted,
+    BadInputError,
+    ParameterValue,
+    StepInput,
+    StepReport,
+    UsageError,
+)
+from containers.dicom_to_bids.convert import DCM2NIIX_VERSION, convert_session
+from containers.dicom_to_bids.identity import SourceIdentity
+from containers.dicom_to_bids.inventory import Inventory, read_inventory
+from containers.dicom_to_bids.names import Naming, name_images
+from containers.dicom_to_bids.report import VALIDATOR_FILE_NAME, account, write_account
+from containers.dicom_to_bids.tree import BIDS_VERSION, Labels, write_json, write_tree
+from containers.dicom_to_bids.validate import VALIDATOR_VERSION, Verdict, validate
+
+BIDS_DIR_NAME = "bids"
+_DEFAULT_SUBJECT = "01"
+
+
+def run(step_input: StepInput) -> StepReport:
+    """Convert the session.
+
+    Parameters
+    ----------
+    step_input : StepInput
+        Parameters: ``subject-label`` and ``session-label`` (text, reduced to letters and
+        digits; without a subject label it is ``01``, without a session label the tree has no
+        session level; neither is ever taken from the headers), ``allow-invalid`` (hand on a
+        tree that the validator refuses).
+
+    Raises
+    ------
+    UsageError
+        A label holds no letter or digit.
+    BadInputError
+        The folder has no DICOM files, damaged ones, or those of two patients; or no image can
+        be named; or the validator finds errors in the tree, which come from facts that the
+        headers lack, and ``allow-invalid`` is not set.
+    ToolFailedError
+        dcm2niix or the validator ended abnormally.
+    """
+    parameters = step_input.parameters
+    labels, notes = _labels(parameters.get("subject-label"), parameters.get("session-label"))
+    inventory = read_inventory(step_input.input_dir)
+    notes += _notes_on_input(inventory, labels)
+    conversion = convert_session(inventory, step_input.scratch_dir)
+    naming = name_images(conversion.images, inventory.identity)
+    if not naming.named:
+        raise BadInputError(_nothing_named(inventory, naming))
+    root = step_input.output_dir / BIDS_DIR_NAME
+    tree = write_tree(root, naming, labels, inventory.identity)
+    rows, partial = account(inventory, naming, tree.outputs)
+    verdict = _judge(
+        root, step_input.scratch_dir, allow_invalid=parameters.get("allow-invalid") is True
+    )
+    report_dir = step_input.output_dir / REPORT_DIR_NAME
+    report_dir.mkdir(parents=True, exist_ok=True)
+    write_json(report_dir / VALIDATOR_FILE_NAME, verdict.answer)
+    write_account(report_dir, rows, inventory)
+    return StepReport(
+        summary=_summary(rows, sum(map(len, tree.outputs)), verdict),
+        accounted=rows,
+        warnings=(*notes, *conversion.warnings, *naming.warnings, *tree.warnings, *partial),
+        tools={"dcm2niix": DCM2NIIX_VERSION, "bids-validator": VALIDATOR_VERSION},
+        facts={
+            "bids_version": BIDS_VERSION,
+            "schema_version": verdict.schema_version,
+            "validator_errors": sum(verdict.errors.values()),
+            "validator_warnings": sum(verdict.warnings.values()),
+            "sidecar_keys_left_out": list(tree.left_out_keys),
+        },
+    )
+
+
+def _labels(subject: ParameterValue, session: ParameterValue) -> tuple[Labels, list[str]]:
+    notes: list[str] = []
+    plain = [_plain_label(subject, "subject", notes), _plain_label(session, "session", notes)]
+    return Labels(plain[0] or _DEFAULT_SUBJECT, plain[1]), notes
+
+
+def _plain_label(value: ParameterValue, kind: str, notes: list[str]) -> str | None:
+    given = "" if value is None else str(value).strip()
+    if not given:
+        return None
+    plain = re.sub(r"[^A-Za-z0-9]", "", given)
+    if not plain:
+        raise UsageError(
+            f"The {kind} label has no letter or digit from A to Z and 0 to 9, which BIDS needs; "
+            "give another label."
+        )
+    if plain != given:
+        notes.append(
+            f"BIDS allows letters and digits only: other characters of the {kind} label were "
+            "dropped. Two labels that differ in these only would become one."
+        )
+    return plain
+
+
+def _notes_on_input(inventory: Inventory, labels: Labels) -> list[str]:
+    notes = []
+    if inventory.other_file_count:
+        notes.append(f"{inventory.other_file_count} files are no DICOM images and were not read.")
+    if inventory.study_count > 1:
+        notes.append(
+            f"The session holds {inventory.study_count} DICOM studies of one patient; they were "
+            "converted as one session."
+        )
+    if _is_identity(labels, inventory.identity):
+        notes.append(
+            "The subject or session label is also written in an identifying element of the "
+            "headers; choose another one before sharing."
+        )
+    return notes
+
+
+def _is_identity(labels: Labels, identity: SourceIdentity) -> bool:
+    given = [label for label in (labels.subject, labels.session) if label]
+    return any(label.casefold() in identity.texts for label in given)
+
+
+def _nothing_named(inventory: Inventory, naming: Naming) -> str:
+    reasons = Counter(left_out.reason for left_out in naming.left_out)
+    listed = " ".join(f"({count}) {reason}" for reason, count in sorted(reasons.items()))
+    return (
+        f"Cannot convert the session: none of its {len(inventory.scans)} scans gives an image "
+        f"that BIDS can hold: {listed or 'they hold no images.'}"
+    )
+
+
+def _judge(root: Path, scratch_dir: Path, *, allow_invalid: bool) -> Verdict:
+    verdict = validate(root, scratch_dir)
+    if not verdict.is_valid and not allow_invalid:
+        codes = ", ".join(f"{code} ({count})" for code, count in sorted(verdict.errors.items()))
+        raise BadInputError(
+            f"The converted session is not valid BIDS: the validator finds {codes}; add what "
+            "the headers lack, or set allow-invalid to see the tree."
+        )
+    return verdict
+
+
+def _summary(rows: Sequence[Accounted], file_count: int, verdict: Verdict) -> str:
+    outcomes = Counter(row.outcome for row in rows)
+    error_count = sum(verdict.errors.values())
+    return (
+        f"{outcomes['done']} of {len(rows)} scans are in the BIDS tree ({file_count} files), "
+        f"{outcomes['left-out']} left out, {outcomes['failed']} failed; the BIDS validator "
+        f"finds {error_count or 'no'} errors."
+    )
