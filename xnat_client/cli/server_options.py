@@ -1,0 +1,77 @@
+"""What the client's subcommands share: the options that name a server, and what they print with.
+
+Not here: any subcommand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from xnat_client.session import XnatServer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def server_options(command: F) -> F:
+    """Add ``--server`` and ``--user``; there is no option for a password on purpose."""
+    command = click.option(
+        "--user",
+        envvar="XNAT_USER",
+        help="User name [XNAT_USER]. The password comes from XNAT_PASS, netrc, the keyring or a "
+        "question.",
+    )(command)
+    return click.option(
+        "--server",
+        envvar="XNAT_HOST",
+        help="Address of the XNAT server [XNAT_HOST], like https://xnat.example.org",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(
+        command
+    )
+
+
+def open_server(server: str | None, user: str | None) -> XnatServer:
+    """Log in, and say on stderr where the credentials came from."""
+    from xnat_client.session import connect  # noqa: PLC0415  # keeps `--help` quick
+
+    opened = connect(server, user)
+    if sys.stderr.isatty():
+        click.echo(
+            f"Logged in to {opened.transport.host} (password from: {opened.credentials.source}).",
+            err=True,
+        )
+    return opened
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a result for machines: one JSON object on one line."""
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Give a function that shows how far a work is, or None where nobody would see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415  # keeps `--help` quick
+    from rich.progress import Progress  # noqa: PLC0415  # keeps `--help` quick
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
