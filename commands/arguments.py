@@ -107,7 +107,11 @@ def parser_for(command: Command) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("input_dir", type=Path, help="folder to read; nothing is written there")
-    parser.add_argument("output_dir", type=Path, help="folder to write; must be empty or absent")
+    parser.add_argument(
+        "output_dir",
+        type=Path,
+        help="folder to write; empty, absent, or with an earlier result to replace",
+    )
     for each in command.inputs:
         # argparse fills in % forms in help texts.
         description = (each.description or each.label or "").replace("%", "%%")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from commands.model import Command
 from containers.contract import (
     REPORT_DIR_NAME,
     REPORT_FILE_NAME,
+    BadInputError,
     ExitCode,
     ParameterValue,
     StepReport,
@@ -99,8 +101,12 @@ def record_inputs(input_dir: Path) -> InputRecord:
     ------
     UsageError
         A file or folder may not be read.
+    BadInputError
+        There is something besides files and folders. A link to a folder would be passed over, a
+        link to nowhere is a file that is missing, and reading a pipe never ends.
     """
     try:
+        _refuse_other_entries(input_dir)
         records = [_record(path, input_dir) for path in list_files(input_dir)]
     except PermissionError as error:
         # The error's own text holds the file's name, which may be a person's.
@@ -114,6 +120,25 @@ def record_inputs(input_dir: Path) -> InputRecord:
         size_bytes=sum(record.size_bytes for record in records),
         sha256=hashlib.sha256(lines.encode("ascii")).hexdigest(),
     )
+
+
+def _refuse_other_entries(input_dir: Path) -> None:
+    counts = {"links to folders": 0, "links that lead nowhere": 0, "pipes or devices": 0}
+    for parent, folders, files in os.walk(input_dir):
+        counts["links to folders"] += sum(Path(parent, name).is_symlink() for name in folders)
+        for path in (Path(parent, name) for name in files):
+            try:
+                is_file = stat.S_ISREG(path.stat().st_mode)
+            except FileNotFoundError:
+                counts["links that lead nowhere"] += 1
+            else:
+                counts["pipes or devices"] += not is_file
+    found = [f"{count} {what}" for what, count in counts.items() if count]
+    if found:
+        raise BadInputError(
+            f"The input folder holds {', '.join(found)}, and a step reads plain files only. "
+            "Put the files themselves there, or take these out."
+        )
 
 
 def record_outputs(output_dir: Path) -> tuple[FileRecord, ...]:

@@ -235,7 +235,13 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a folder, also one with parts that a tool made read-only; absent is fine."""
+    """Delete a folder, also one with parts that a tool made read-only; absent is fine.
+
+    Of a link only the link itself goes, never what it points at.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
     if not folder.exists():
         return
     folder.chmod(0o700)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,23 +22,31 @@ import dcm2niix
 import nibabel as nib
 
 from containers.contract import OutOfResourcesError, ToolFailedError
+from containers.dicom_to_bids.doubts import missing_count
 from containers.dicom_to_bids.inventory import DicomFile, Inventory, Scan
 
 DCM2NIIX_VERSION = str(dcm2niix.__version__)
 _SOME_CONVERTED = 8
 """dcm2niix's exit code when some series could not be converted and others were."""
 _NOTHING_CONVERTED = 2
-_NAME_DIGITS = 6
+_NAME_DIGITS = 8
+_CRASHED = (
+    "dcm2niix crashes on this scan, so nothing of it is in the tree; its private headers may be "
+    "damaged: send it again."
+)
 _REPORTED = re.compile(r"^Convert (\d+) DICOM as (.+) \(\d+(?:x\d+)*\)$")
 _LONGEST_LOG_LINE = 200
+_CANNOT_WRITE = "Error: Unable to write"
+_LEAST_FREE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
     """One NIfTI image of dcm2niix.
 
-    ``order`` sorts images by acquisition; it holds times and never leaves the step.
-    ``guess`` is dcm2niix's own BIDS data type and name, or None.
+    ``shape`` has the axes (X, Y, Z) or (X, Y, Z, T), in voxels. ``order`` sorts images by
+    acquisition; it holds times and never leaves the step. ``guess`` is dcm2niix's own BIDS data
+    type and name, or None. ``is_even``: all slices are equally far apart.
     """
 
     image_path: Path
@@ -48,6 +57,7 @@ class Converted:
     order: tuple[Any, ...]
     bval_path: Path | None = None
     bvec_path: Path | None = None
+    is_even: bool = True
 
     @property
     def guess(self) -> tuple[str, str] | None:
@@ -63,19 +73,30 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """All images in order of acquisition, and what the converter could not tell."""
+    """All images in order of acquisition, and what the converter could not do or tell.
+
+    ``failed`` has a sentence for each scan on which the converter crashed, by scan id.
+    """
 
     images: tuple[Converted, ...]
     warnings: tuple[str, ...]
+    failed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class _CrashError(ToolFailedError):
+    """dcm2niix ended abnormally."""
 
 
 def convert_session(inventory: Inventory, scratch_dir: Path) -> Conversion:
     """Convert all images of the session.
 
+    Where dcm2niix crashes, it is tried on each scan alone, and the session is converted without
+    those on which it crashes.
+
     Raises
     ------
     ToolFailedError
-        dcm2niix ended abnormally.
+        dcm2niix ended abnormally, and leaving out single scans does not help.
     OutOfResourcesError
         The system ended it, which happens when memory is short.
     """
@@ -91,9 +112,9 @@ def convert_session(inventory: Inventory, scratch_dir: Path) -> Conversion:
             staged.append((scan, file))
     if not staged:
         return Conversion((), ())
-    log = _run(inventory, source_dir, target_dir)
+    log, crashed = _run_where_possible(inventory, source_dir, target_dir)
     used = _reported(log)
-    warnings: list[str] = []
+    warnings = _doubts(inventory, crashed)
     images = []
     for sidecar_path in sorted(target_dir.glob("*.json")):
         stem = sidecar_path.stem
@@ -108,7 +129,66 @@ def convert_session(inventory: Inventory, scratch_dir: Path) -> Conversion:
                     f"account names scans {', '.join(scan_ids)} for it by their headers."
                 )
         images.append(_converted(sidecar_path, scan_ids, first))
-    return Conversion(tuple(sorted(images, key=lambda image: image.order)), tuple(warnings))
+    ordered = tuple(sorted(images, key=lambda image: image.order))
+    failed = MappingProxyType(dict.fromkeys(crashed, _CRASHED))
+    return Conversion(ordered, tuple(warnings), failed)
+
+
+def _run_where_possible(
+    inventory: Inventory, source_dir: Path, target_dir: Path
+) -> tuple[str, tuple[str, ...]]:
+    """Run dcm2niix without the scans on which it crashes; return its log and these scans."""
+    try:
+        return _run(inventory, source_dir, target_dir), ()
+    except _CrashError:
+        crashed = _crashing_scans(inventory, source_dir.parent)
+        spoilt = {
+            file.path for scan in inventory.scans for file in scan.images if scan.scan_id in crashed
+        }
+        for link in source_dir.iterdir():
+            if link.readlink() in spoilt:
+                link.unlink()
+        if not crashed or not any(source_dir.iterdir()):
+            raise
+    shutil.rmtree(target_dir)
+    target_dir.mkdir()
+    return _run(inventory, source_dir, target_dir), crashed
+
+
+def _crashing_scans(inventory: Inventory, scratch_dir: Path) -> tuple[str, ...]:
+    """Return the scans on which dcm2niix crashes even where it sees nothing else."""
+    found = []
+    for scan in inventory.scans:
+        source_dir, target_dir = scratch_dir / "one-dicom", scratch_dir / "one-nifti"
+        for folder in (source_dir, target_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        for number, file in enumerate(scan.images):
+            (source_dir / f"{number:0{_NAME_DIGITS}d}").symlink_to(file.path)
+        try:
+            _run(inventory, source_dir, target_dir)
+        except _CrashError:
+            found.append(scan.scan_id)
+    return tuple(found)
+
+
+def _doubts(inventory: Inventory, crashed: Iterable[str]) -> list[str]:
+    """Return sentences about scans that a person should look at."""
+    found = [f"Scan {scan_id}: {_CRASHED}" for scan_id in crashed]
+    for scan in inventory.scans:
+        copy_count = sum(file.is_copy for file in scan.files)
+        if copy_count:
+            found.append(
+                f"Scan {scan.scan_id}: {copy_count} of its {len(scan.files)} files are copies of "
+                "other files and were not read again."
+            )
+        missing = missing_count([file.instance_number for file in scan.images])
+        if missing:
+            found.append(
+                f"Scan {scan.scan_id}: {missing} numbers are missing among those of its images; "
+                "compare its files with the scanner's."
+            )
+    return found
 
 
 def _run(inventory: Inventory, source_dir: Path, target_dir: Path) -> str:
@@ -132,12 +212,23 @@ def _run(inventory: Inventory, source_dir: Path, target_dir: Path) -> str:
             "dcm2niix was ended by the system while converting the session; give the step "
             "more memory."
         )
+    _refuse_full_disk(log, target_dir)
     if result.returncode not in {0, _SOME_CONVERTED, _NOTHING_CONVERTED}:
-        raise ToolFailedError(
+        raise _CrashError(
             f"dcm2niix ended with code {result.returncode} while converting the session; its "
             f"last line was: {_last_line(inventory, log)}"
         )
     return log
+
+
+def _refuse_full_disk(log: str, target_dir: Path) -> None:
+    """Raise where images may be missing for want of room, which dcm2niix does not count."""
+    is_refused = any(line.startswith(_CANNOT_WRITE) for line in log.splitlines())
+    if is_refused or shutil.disk_usage(target_dir).free < _LEAST_FREE_BYTES:
+        raise OutOfResourcesError(
+            "The temporary folder is full, so images of the session would be missing; make room "
+            "there, or name a larger one in TMPDIR."
+        )
 
 
 def _last_line(inventory: Inventory, log: str) -> str:
@@ -189,7 +280,8 @@ def _converted(sidecar_path: Path, scan_ids: tuple[str, ...], first: DicomFile) 
     sidecar = json.loads(sidecar_path.read_text("utf-8", errors="replace"))
     bval_path, bvec_path = (sidecar_path.with_suffix(end) for end in (".bval", ".bvec"))
     echo = sidecar.get("EchoNumber") or 1
-    digest = hashlib.sha256(image_path.read_bytes()).hexdigest()
+    with image_path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Converted(
         image_path=image_path,
         sidecar=MappingProxyType(sidecar),
@@ -205,4 +297,6 @@ def _converted(sidecar_path: Path, scan_ids: tuple[str, ...], first: DicomFile) 
         ),
         bval_path=bval_path if bval_path.exists() else None,
         bvec_path=bvec_path if bvec_path.exists() else None,
+        # dcm2niix adds an interpolated image, without a sidecar, to one with uneven slices.
+        is_even=not any(image_path.parent.glob(f"{image_path.stem}_Eq*.nii")),
     )

@@ -7,8 +7,10 @@ it takes over from headers.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import permutations
 
 from pydicom.dataset import Dataset
 
@@ -16,6 +18,10 @@ _LONG = 6
 """Texts of this length are looked for inside words, too; shorter ones as whole words."""
 _SHORTEST = 3
 """Shorter texts ("MR", "F") occur by chance in any value."""
+_NAME_PARTS = 3
+"""Family, given and middle name (PS3.5, section 6.2.1)."""
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+_INNER_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 PERSON_KEYWORDS = (
     "PatientName",
@@ -60,12 +66,17 @@ class SourceIdentity:
     texts: frozenset[str]
 
     def touches(self, text: str) -> bool:
-        """Tell whether the text holds one of the identities, in any case."""
-        folded = text.casefold()
-        plain = re.sub(r"[^a-z0-9]", "", folded)
-        words = set(re.split(r"[^a-z0-9]+", folded)) | {folded}
+        """Tell whether the text holds one of the identities, in any case, with or without accents.
+
+        A capital letter or a digit begins a word, too: ``JohnDoe`` holds ``doe``.
+        """
+        words = {word.casefold() for word in _INNER_WORDS.findall(text)}
+        wholes = set()
+        for form in _forms(text):
+            words |= {form, *_BETWEEN_WORDS.split(form)}
+            wholes |= {form, _BETWEEN_WORDS.sub("", form)}
         return any(
-            known in words or (len(known) >= _LONG and (known in folded or known in plain))
+            known in words or (len(known) >= _LONG and any(known in whole for whole in wholes))
             for known in self.texts
         )
 
@@ -73,8 +84,17 @@ class SourceIdentity:
 def identity_texts(header: Dataset) -> Iterable[str]:
     """Return the identities of one header, folded for comparison."""
     for keyword in WHOLE_KEYWORDS + PERSON_KEYWORDS:
-        value = str(header.get(keyword) or "").casefold()
-        parts = re.split(r"[\\^=\s]+", value) if keyword in PERSON_KEYWORDS else []
-        for text in (value, re.sub(r"[^a-z0-9]", "", value), *parts):
-            if len(text.strip()) >= _SHORTEST:
-                yield text.strip()
+        for value in _forms(str(header.get(keyword) or "")):
+            parts = re.split(r"[\\^=\s]+", value) if keyword in PERSON_KEYWORDS else []
+            # A name is also written in one word, family or given name first.
+            joined = [first + second for first, second in permutations(parts[:_NAME_PARTS], 2)]
+            for text in (value, _BETWEEN_WORDS.sub("", value), *parts, *joined):
+                if len(text.strip()) >= _SHORTEST:
+                    yield text.strip()
+
+
+def _forms(text: str) -> tuple[str, str]:
+    """Return the text folded for comparison, with its accents and without."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    bare = unicodedata.normalize("NFKD", folded)
+    return folded, "".join(letter for letter in bare if not unicodedata.combining(letter))

@@ -7,47 +7,48 @@ DICOM by its magic word (PS3.10, section 7.1). Not here: pictures (``convert``).
 from __future__ import annotations
 
 import logging
+import re
+import struct
 import warnings
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
-)
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from containers.contract import BadInputError
+from containers.dicom_to_bids.doubts import copies
 from containers.dicom_to_bids.identity import (
     PERSON_KEYWORDS,
     WHOLE_KEYWORDS,
     SourceIdentity,
     identity_texts,
 )
+from containers.dicom_to_bids.pixels import PixelState, pixel_state
 
 _MAGIC_OFFSET = 128
 _MAGIC = b"DICM"
-_UNKNOWN_LENGTH = 0xFFFFFFFF
-_END_OF_ITEMS = b"\xfe\xff\xdd\xe0"
-_TAIL_BYTES = 64
-_PIXEL_ELEMENTS = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
-_PIXEL_ELEMENTS_BIG = (b"\x7f\xe0\x00\x10", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09")
 _DICOM_SUFFIXES = frozenset({".dcm", ".ima", ".dicom"})
+_XNAT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a scan's id may look like in a report; a folder of another name is not taken for one."""
+_UNREADABLE = (
+    *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, TypeError, LookupError),
+    *(RuntimeError, ArithmeticError, BytesLengthException, struct.error, zlib.error),
+)
+"""What pydicom raises for headers that end early, are damaged, or make no sense."""
 _FACT_KEYWORDS = (
     "SOPClassUID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
+    "SOPInstanceUID",
     "SeriesNumber",
+    "InstanceNumber",
     "SeriesDescription",
     "ProtocolName",
     "SeriesDate",
@@ -61,26 +62,20 @@ _FACT_KEYWORDS = (
 )
 
 
-class _Pixels(Enum):
-    """What a file has of its pixel element."""
-
-    NONE = "none"
-    CUT = "cut short"
-    WHOLE = "whole"
-
-
 @dataclass(frozen=True, slots=True)
 class DicomFile:
     """One DICOM file and the header facts that this step looks at; they never leave it.
 
     ``join_key`` is equal for files that a scanner measured as one series although it exported
-    each volume as a series of its own.
+    each volume as a series of its own. ``is_copy``: another file has the same bytes.
     """
 
     path: Path
     study_uid: str
     series_uid: str
     series_number: int | None
+    sop_uid: str
+    instance_number: int | None
     patient: str
     is_image: bool
     is_whole: bool
@@ -88,6 +83,7 @@ class DicomFile:
     join_key: tuple[str, ...]
     protocol: str
     texts: frozenset[str] = field(default=frozenset(), repr=False)
+    is_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +95,8 @@ class Scan:
 
     @property
     def images(self) -> tuple[DicomFile, ...]:
-        """Return the files with pixels."""
-        return tuple(file for file in self.files if file.is_image)
+        """Return the files with pixels, each once."""
+        return tuple(file for file in self.files if file.is_image and not file.is_copy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +127,12 @@ def read_inventory(folder: Path) -> Inventory:
         )
     read: list[DicomFile] = []
     damaged: list[Path] = []
+    plain: list[Path] = []
     other = 0
     with _quiet_reader():
         for path in paths:
             if not _has_magic(path):
-                is_stump = path.stat().st_size <= _MAGIC_OFFSET + len(_MAGIC)
-                if is_stump and path.suffix.lower() in _DICOM_SUFFIXES:
-                    damaged.append(path)
-                else:
-                    other += 1
+                plain.append(path)
                 continue
             file = _read_file(path)
             if file is None or (file.is_image and not file.series_uid):
@@ -148,17 +141,46 @@ def read_inventory(folder: Path) -> Inventory:
                 read.append(file)
             else:
                 other += 1
+    image_dirs = {file.path.parent for file in read}
+    spoilt = {path for path in plain if _looks_spoilt(path, image_dirs)}
+    damaged += sorted(spoilt)
+    other += len(plain) - len(spoilt)
     if not read and not damaged:
         raise BadInputError(
             f"Cannot convert the session: none of its {len(paths)} files is a DICOM file; "
             "give the step the original DICOM files."
         )
-    scans = _group(folder, read)
-    _refuse_damaged(folder, scans, damaged)
-    _refuse_two_patients(read)
     texts = frozenset(text for file in read for text in file.texts)
+    identity = SourceIdentity(texts)
+    scans = _group(_Layout(folder, identity), read)
+    _refuse_damaged(_Layout(folder, identity), scans, damaged)
+    _refuse_two_patients(read)
     studies = {file.study_uid for file in read if file.study_uid}
-    return Inventory(scans, len(studies), other, SourceIdentity(texts))
+    return Inventory(_without_copies(scans), len(studies), other, identity)
+
+
+def _looks_spoilt(path: Path, image_dirs: Collection[Path]) -> bool:
+    """Tell whether a file without the magic word must have been an image once.
+
+    By its ending, or because it is empty, has no ending of another kind of file, and lies among
+    images.
+    """
+    if path.suffix.lower() in _DICOM_SUFFIXES:
+        return True
+    has_own_kind = path.name.startswith(".") or path.suffix[1:].isalpha()
+    return path.stat().st_size == 0 and not has_own_kind and path.parent in image_dirs
+
+
+def _without_copies(scans: tuple[Scan, ...]) -> tuple[Scan, ...]:
+    """Mark all but the first of the files with the same bytes."""
+    marked = copies((file.sop_uid, file.path) for scan in scans for file in scan.files)
+    return tuple(
+        Scan(
+            scan.scan_id,
+            tuple(replace(file, is_copy=file.path in marked) for file in scan.files),
+        )
+        for scan in scans
+    )
 
 
 @contextmanager
@@ -194,39 +216,14 @@ def _read_file(path: Path) -> DicomFile | None:
                 stop_before_pixels=True,
                 specific_tags=[*_FACT_KEYWORDS, *PERSON_KEYWORDS, *WHOLE_KEYWORDS],
             )
-            pixels = _pixels(path, stream, str(header.file_meta.get("TransferSyntaxUID")))
+            pixels = pixel_state(path, stream, str(header.file_meta.get("TransferSyntaxUID")))
         return _facts(path, header, pixels)
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError):
-        # pydicom raises these for headers that end early or make no sense; the caller
-        # refuses the session and names the scan.
+    except _UNREADABLE:
+        # The caller refuses the session and names the scan.
         return None
 
 
-def _pixels(path: Path, stream: BinaryIO, transfer_syntax: str) -> _Pixels:
-    """Look whether the pixel element at the stream's position is there to its end.
-
-    The element is 7FE0,0010 (or 0008, 0009): tag, then value representation and four bytes of
-    length, or in the implicit encoding the length at once (PS3.5, section 7.1).
-    """
-    if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        # The whole data set is one compressed stream: reading it is the only check.
-        return _Pixels.WHOLE if "PixelData" in pydicom.dcmread(path) else _Pixels.NONE
-    is_big = transfer_syntax == ExplicitVRBigEndian
-    start = stream.read(12)
-    if start[:4] not in (_PIXEL_ELEMENTS_BIG if is_big else _PIXEL_ELEMENTS):
-        return _Pixels.NONE
-    is_explicit = transfer_syntax != ImplicitVRLittleEndian
-    value_at = stream.tell() - (0 if is_explicit else 4)
-    length_bytes = start[8:12] if is_explicit else start[4:8]
-    length = int.from_bytes(length_bytes, "big" if is_big else "little")
-    size = path.stat().st_size
-    if length == _UNKNOWN_LENGTH:
-        stream.seek(max(value_at, size - _TAIL_BYTES))
-        return _Pixels.WHOLE if _END_OF_ITEMS in stream.read() else _Pixels.CUT
-    return _Pixels.WHOLE if size - value_at >= length else _Pixels.CUT
-
-
-def _facts(path: Path, header: Dataset, pixels: _Pixels) -> DicomFile | None:
+def _facts(path: Path, header: Dataset, pixels: PixelState) -> DicomFile | None:
     def text(keyword: str) -> str:
         return str(header.get(keyword) or "").strip()
 
@@ -236,17 +233,18 @@ def _facts(path: Path, header: Dataset, pixels: _Pixels) -> DicomFile | None:
     if not named_class:
         return None
     sop_class = UID(named_class)
-    is_image = "Image Storage" in sop_class.name or pixels is not _Pixels.NONE
-    number = text("SeriesNumber")
+    is_image = "Image Storage" in sop_class.name or pixels is not PixelState.NONE
     date = text("AcquisitionDate") or text("SeriesDate")
     return DicomFile(
         path=path,
         study_uid=text("StudyInstanceUID"),
         series_uid="" if sop_class == MediaStorageDirectoryStorage else text("SeriesInstanceUID"),
-        series_number=int(number) if number.lstrip("-").isdigit() else None,
+        series_number=_whole_number(text("SeriesNumber")),
+        sop_uid=text("SOPInstanceUID"),
+        instance_number=_whole_number(text("InstanceNumber")),
         patient=text("PatientID") or text("PatientName"),
         is_image=is_image,
-        is_whole=pixels is _Pixels.WHOLE or not is_image,
+        is_whole=pixels is PixelState.WHOLE or not is_image,
         taken_at=f"{date} {text('AcquisitionTime') or text('SeriesTime')}",
         join_key=tuple(
             text(keyword)
@@ -266,21 +264,49 @@ def _facts(path: Path, header: Dataset, pixels: _Pixels) -> DicomFile | None:
     )
 
 
-def _xnat_scan_id(folder: Path, path: Path) -> str | None:
-    parts = path.relative_to(folder).parts
-    for place, part in enumerate(parts[:-2]):
-        if part.upper() == "SCANS":
-            return parts[place + 1]
-    return None
+def _whole_number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else None
 
 
-def _group(folder: Path, files: Iterable[DicomFile]) -> tuple[Scan, ...]:
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the session lies, and what a folder's name must not tell."""
+
+    folder: Path
+    identity: SourceIdentity
+
+    def scan_id(self, path: Path) -> str | None:
+        """Return the scan's id in the XNAT layout; None elsewhere, and where it may be a name."""
+        parts = path.relative_to(self.folder).parts
+        for place, part in enumerate(parts[:-2]):
+            if part.upper() == "SCANS":
+                scan_id = parts[place + 1]
+                is_id = _XNAT_ID.fullmatch(scan_id) and not self.identity.touches(scan_id)
+                return scan_id if is_id else None
+        return None
+
+
+def _group(layout: _Layout, files: Sequence[DicomFile]) -> tuple[Scan, ...]:
     """Return scans by XNAT's folder, or else by series number; one number, one series."""
     by_id: dict[str, list[DicomFile]] = {}
     series_of: dict[str, str] = {}
+    # By time first, so that the names of the files do not decide which of two is the second.
+    starts: dict[str, str] = {}
     for file in files:
-        scan_id = _xnat_scan_id(folder, file.path)
-        if scan_id is None:
+        start = starts.setdefault(file.series_uid, file.taken_at)
+        starts[file.series_uid] = min(start, file.taken_at)
+    by_place = [(layout.scan_id(file.path), file) for file in files]
+    by_place.sort(
+        key=lambda pair: (
+            *(pair[0] is None, starts[pair[1].series_uid], pair[1].series_uid),
+            pair[1].path,
+        )
+    )
+    for placed, file in by_place:
+        if placed is not None:
+            scan_id = placed
+            series_of[placed] = ""
+        else:
             base = "unnumbered" if file.series_number is None else str(file.series_number)
             scan_id, turn = base, 1
             while series_of.setdefault(scan_id, file.series_uid) != file.series_uid:
@@ -297,7 +323,7 @@ def scan_order(scan_id: str) -> tuple[int, str]:
     return (int(digits) if digits.isdigit() else 10**9, scan_id)
 
 
-def _refuse_damaged(folder: Path, scans: tuple[Scan, ...], unreadable: list[Path]) -> None:
+def _refuse_damaged(layout: _Layout, scans: tuple[Scan, ...], unreadable: list[Path]) -> None:
     homes: dict[Path, set[str]] = {}
     totals: Counter[str] = Counter()
     broken: Counter[str] = Counter()
@@ -309,7 +335,7 @@ def _refuse_damaged(folder: Path, scans: tuple[Scan, ...], unreadable: list[Path
     for path in unreadable:
         neighbours = homes.get(path.parent, set())
         known = next(iter(neighbours)) if len(neighbours) == 1 else "of unknown number"
-        scan_id = _xnat_scan_id(folder, path) or known
+        scan_id = layout.scan_id(path) or known
         totals[scan_id] += 1
         broken[scan_id] += 1
     found = [
@@ -319,8 +345,8 @@ def _refuse_damaged(folder: Path, scans: tuple[Scan, ...], unreadable: list[Path
     ]
     if found:
         raise BadInputError(
-            f"Cannot convert the session: cut short or damaged are {', '.join(found)}; send "
-            "these scans again, or take them out of the session."
+            f"Cannot convert the session: cut short, damaged or no DICOM are "
+            f"{', '.join(found)}; send these scans again, or take them out of the session."
         )
 
 

@@ -114,8 +114,9 @@ def _name(image: Converted, identity: SourceIdentity) -> Named | LeftOut:
     entities = {}
     for part in parts[:-1]:
         key, _, value = part.partition("-")
-        label = re.sub(r"[^A-Za-z0-9]", "", value)
-        if key in _ENTITY_ORDER and key != "run" and label and not identity.touches(label):
+        label = re.sub(r"[\W_]", "", value)
+        is_plain = bool(label) and label.isascii() and not identity.touches(label)
+        if key in _ENTITY_ORDER and key != "run" and is_plain:
             entities[key] = label
     if data_type == "func":
         entities["task"] = _task(image.protocol, identity)
@@ -150,8 +151,8 @@ def _b_values(image: Converted) -> list[float]:
 
 def _task(protocol: str, identity: SourceIdentity) -> str:
     """Return the task from a BIDS-like protocol name, ``rest``, or ``unknown``."""
-    written = re.search(r"(?:^|[^A-Za-z])task-([A-Za-z0-9]+)", protocol)
-    if written and not identity.touches(written[1]):
+    written = re.search(r"(?:^|[^A-Za-z])task-([^\W_]+)", protocol)
+    if written and written[1].isascii() and not identity.touches(written[1]):
         return written[1]
     if re.search(r"(?:^|[^a-z])(?:rest|resting|rsfmri|restingstate)(?:[^a-z]|$)", protocol.lower()):
         return "rest"
@@ -208,6 +209,11 @@ _NEEDS: Sequence[tuple[frozenset[str], Callable[[Converted], bool], str]] = (
         frozenset(),
         lambda image: len(image.shape) < _SPATIAL_AXES,
         "It is a single slice, not a volume.",
+    ),
+    (
+        frozenset(),
+        lambda image: not image.is_even,
+        "Its slices are not equally far apart: one may be missing.",
     ),
     (
         frozenset({"bold"}),

@@ -5,7 +5,7 @@ Not here: the run's own report with checksums and times, which the entry point w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,10 @@ VALIDATOR_FILE_NAME = "validator.json"
 
 
 def account(
-    inventory: Inventory, naming: Naming, outputs: Sequence[tuple[str, ...]]
+    inventory: Inventory,
+    naming: Naming,
+    outputs: Sequence[tuple[str, ...]],
+    failed: Mapping[str, str],
 ) -> tuple[tuple[Accounted, ...], tuple[str, ...]]:
     """Return what became of each scan, and sentences about scans that are kept in part.
 
@@ -31,6 +34,8 @@ def account(
         All images.
     outputs : Sequence[tuple[str, ...]]
         The files of each named image.
+    failed : Mapping[str, str]
+        Why the converter failed, by scan id.
     """
     files: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}
@@ -44,6 +49,8 @@ def account(
     notes = []
     for scan in inventory.scans:
         row = _row(scan, files.get(scan.scan_id, []), reasons.get(scan.scan_id, []))
+        if scan.scan_id in failed:
+            row = Accounted(scan.scan_id, "failed", failed[scan.scan_id])
         rows.append(row)
         if row.outcome == "done" and scan.scan_id in reasons:
             count = len(reasons[scan.scan_id])
@@ -63,7 +70,9 @@ def _row(scan: Scan, files: Sequence[str], reasons: Sequence[str]) -> Accounted:
         return Accounted(
             scan.scan_id,
             "left-out",
-            "It has no images, only other DICOM objects (such as reports).",
+            "All its images are copies of files of other scans."
+            if any(file.is_image for file in scan.files)
+            else "It has no images, only other DICOM objects (such as reports).",
         )
     return Accounted(scan.scan_id, "failed", "dcm2niix made no image of it.")
 

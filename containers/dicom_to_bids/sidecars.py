@@ -4,8 +4,8 @@ dcm2niix's ``-ba y`` still leaves names of places, devices and people: instituti
 serial number, time of day, comments, descriptions of series, study and procedure. An
 allow-list keeps those out, and whatever a later dcm2niix may add. ``SeriesDescription`` and
 ``ProtocolName`` are left out on purpose: people type them, and sometimes type names into
-them. Texts that are kept are compared with the identities of the source headers. Not here:
-links between files (``links``).
+them. Texts that are kept are plain ASCII and are compared with the identities of the source
+headers. Not here: links between files (``links``).
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def _is_json(value: Any) -> bool:
 
 def _touches(value: Any, identity: SourceIdentity) -> bool:
     if isinstance(value, str):
-        return identity.touches(value)
+        # Words of a scanner are plain ASCII. Others were typed, and dcm2niix may have taken them
+        # for another alphabet, so that no comparison would know a name again.
+        return not value.isascii() or identity.touches(value)
     if isinstance(value, list):
         return any(_touches(item, identity) for item in value)
     return False

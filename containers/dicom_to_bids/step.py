@@ -1,14 +1,15 @@
 """Converts the DICOM files of one session into a validated BIDS tree.
 
 Reads the session's folder, writes ``bids/`` (the tree) and ``report/`` (the validator's
-answer and the account of all scans). Everything runs offline.
+answer and the account of all scans, for machines and as a page for people).
+Everything runs offline.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from containers.contract import (
@@ -18,12 +19,13 @@ from containers.contract import (
     ParameterValue,
     StepInput,
     StepReport,
+    ToolFailedError,
     UsageError,
 )
 from containers.dicom_to_bids.convert import DCM2NIIX_VERSION, convert_session
-from containers.dicom_to_bids.identity import SourceIdentity
 from containers.dicom_to_bids.inventory import Inventory, read_inventory
 from containers.dicom_to_bids.names import Naming, name_images
+from containers.dicom_to_bids.page import PAGE_FILE_NAME, Picture, write_page
 from containers.dicom_to_bids.report import VALIDATOR_FILE_NAME, account, write_account
 from containers.dicom_to_bids.tree import BIDS_VERSION, Labels, write_json, write_tree
 from containers.dicom_to_bids.validate import VALIDATOR_VERSION, Verdict, validate
@@ -46,25 +48,26 @@ def run(step_input: StepInput) -> StepReport:
     Raises
     ------
     UsageError
-        A label holds no letter or digit.
+        A label holds no letter or digit, or the labels are too long for file names.
     BadInputError
         The folder has no DICOM files, damaged ones, or those of two patients; or no image can
         be named; or the validator finds errors in the tree, which come from facts that the
         headers lack, and ``allow-invalid`` is not set.
     ToolFailedError
-        dcm2niix or the validator ended abnormally.
+        dcm2niix ended abnormally and no other scan gives an image, or the validator did.
     """
     parameters = step_input.parameters
-    labels, notes = _labels(parameters.get("subject-label"), parameters.get("session-label"))
+    given = (parameters.get("subject-label"), parameters.get("session-label"))
+    labels, notes = _labels(*given)
     inventory = read_inventory(step_input.input_dir)
-    notes += _notes_on_input(inventory, labels)
+    notes += _notes_on_input(inventory, given)
     conversion = convert_session(inventory, step_input.scratch_dir)
     naming = name_images(conversion.images, inventory.identity)
     if not naming.named:
-        raise BadInputError(_nothing_named(inventory, naming))
+        raise _nothing_named(inventory, naming, conversion.failed)
     root = step_input.output_dir / BIDS_DIR_NAME
     tree = write_tree(root, naming, labels, inventory.identity)
-    rows, partial = account(inventory, naming, tree.outputs)
+    rows, partial = account(inventory, naming, tree.outputs, conversion.failed)
     verdict = _judge(
         root, step_input.scratch_dir, allow_invalid=parameters.get("allow-invalid") is True
     )
@@ -72,10 +75,17 @@ def run(step_input: StepInput) -> StepReport:
     report_dir.mkdir(parents=True, exist_ok=True)
     write_json(report_dir / VALIDATOR_FILE_NAME, verdict.answer)
     write_account(report_dir, rows, inventory)
+    summary = _summary(rows, sum(map(len, tree.outputs)), verdict)
+    warnings = (*notes, *conversion.warnings, *naming.warnings, *tree.warnings, *partial)
+    pictures = [
+        Picture(outputs[0], item.image)
+        for item, outputs in zip(naming.named, tree.outputs, strict=True)
+    ]
+    write_page(report_dir / PAGE_FILE_NAME, rows, pictures, summary=summary, warnings=warnings)
     return StepReport(
-        summary=_summary(rows, sum(map(len, tree.outputs)), verdict),
+        summary=summary,
         accounted=rows,
-        warnings=(*notes, *conversion.warnings, *naming.warnings, *tree.warnings, *partial),
+        warnings=warnings,
         tools={"dcm2niix": DCM2NIIX_VERSION, "bids-validator": VALIDATOR_VERSION},
         facts={
             "bids_version": BIDS_VERSION,
@@ -111,32 +121,36 @@ def _plain_label(value: ParameterValue, kind: str, notes: list[str]) -> str | No
     return plain
 
 
-def _notes_on_input(inventory: Inventory, labels: Labels) -> list[str]:
+def _notes_on_input(inventory: Inventory, given: Sequence[ParameterValue]) -> list[str]:
     notes = []
     if inventory.other_file_count:
-        notes.append(f"{inventory.other_file_count} files are no DICOM images and were not read.")
+        notes.append(
+            f"Files that are no DICOM images and were not read: {inventory.other_file_count}."
+        )
     if inventory.study_count > 1:
         notes.append(
             f"The session holds {inventory.study_count} DICOM studies of one patient; they were "
             "converted as one session."
         )
-    if _is_identity(labels, inventory.identity):
+    if any(inventory.identity.touches(str(label)) for label in given if label):
         notes.append(
-            "The subject or session label is also written in an identifying element of the "
-            "headers; choose another one before sharing."
+            "The subject or session label holds what is also written in an identifying element "
+            "of the headers; choose another one before sharing."
         )
     return notes
 
 
-def _is_identity(labels: Labels, identity: SourceIdentity) -> bool:
-    given = [label for label in (labels.subject, labels.session) if label]
-    return any(label.casefold() in identity.texts for label in given)
-
-
-def _nothing_named(inventory: Inventory, naming: Naming) -> str:
+def _nothing_named(
+    inventory: Inventory, naming: Naming, failed: Mapping[str, str]
+) -> BadInputError | ToolFailedError:
+    if failed:
+        return ToolFailedError(
+            f"Cannot convert the session: dcm2niix crashes on scan {', '.join(failed)}, and none "
+            "of the others gives an image that BIDS can hold; send these scans again."
+        )
     reasons = Counter(left_out.reason for left_out in naming.left_out)
     listed = " ".join(f"({count}) {reason}" for reason, count in sorted(reasons.items()))
-    return (
+    return BadInputError(
         f"Cannot convert the session: none of its {len(inventory.scans)} scans gives an image "
         f"that BIDS can hold: {listed or 'they hold no images.'}"
     )

@@ -8,16 +8,16 @@ the files are called (``names``) and what their sidecars hold (``sidecars``, ``l
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
+from math import prod
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from containers.contract import ToolFailedError
+from containers.contract import ToolFailedError, UsageError
 from containers.dicom_to_bids.convert import DCM2NIIX_VERSION, Converted, load_nifti
 from containers.dicom_to_bids.identity import SourceIdentity
 from containers.dicom_to_bids.links import link_field_maps
@@ -26,6 +26,10 @@ from containers.dicom_to_bids.sidecars import bids_sidecar, left_out_keys
 
 BIDS_VERSION = "1.10.0"
 _GZIP_LEVEL = 6
+_CHUNK_BYTES = 1 << 20
+_NO_EXTENSION = bytes(4)
+_LONGEST_NAME = 255
+"""Bytes that common file systems allow in one name."""
 _FREE_TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 _README = """\
 # {name}
@@ -66,11 +70,20 @@ class Tree:
 
 
 def write_tree(root: Path, naming: Naming, labels: Labels, identity: SourceIdentity) -> Tree:
-    """Write the whole data set below ``root``, which must not exist yet."""
-    root.mkdir(parents=True)
+    """Write the whole data set below ``root``, which must not exist yet.
+
+    Raises
+    ------
+    UsageError
+        The labels are so long that a file name would be.
+    ToolFailedError
+        An image is shorter than its header says.
+    """
     stems = [
         f"{labels.folder}/{item.data_type}/{item.stem(labels.prefix)}" for item in naming.named
     ]
+    _refuse_long_names(stems)
+    root.mkdir(parents=True)
     additions, warnings = link_field_maps(naming.named, [f"{stem}.nii.gz" for stem in stems])
     outputs = []
     missing: set[str] = set()
@@ -83,10 +96,20 @@ def write_tree(root: Path, naming: Naming, labels: Labels, identity: SourceIdent
     return Tree(tuple(outputs), warnings, tuple(sorted(missing)))
 
 
+def _refuse_long_names(stems: Iterable[str]) -> None:
+    longest = max(len(f"{PurePosixPath(stem).name}.nii.gz") for stem in stems)
+    if longest > _LONGEST_NAME:
+        raise UsageError(
+            f"The subject and session label make a file name of {longest} characters, "
+            f"{_LONGEST_NAME} are allowed; give labels that are shorter by "
+            f"{longest - _LONGEST_NAME}."
+        )
+
+
 def _write_image(root: Path, stem: str, item: Named, sidecar: Mapping[str, Any]) -> tuple[str, ...]:
     image_path = root / f"{stem}.nii.gz"
     image_path.parent.mkdir(parents=True, exist_ok=True)
-    image_path.write_bytes(_packed(_cleaned(item.image)))
+    _pack_cleaned(item.image, image_path)
     write_json(root / f"{stem}.json", sidecar)
     outputs = [f"{stem}.nii.gz", f"{stem}.json"]
     if item.suffix == "dwi":
@@ -97,36 +120,34 @@ def _write_image(root: Path, stem: str, item: Named, sidecar: Mapping[str, Any])
     return tuple(outputs)
 
 
-def _cleaned(image: Converted) -> bytes:
-    """Return the NIfTI file with empty text fields, no extension and nothing behind the voxels."""
-    content = image.image_path.read_bytes()
+def _pack_cleaned(image: Converted, target_path: Path) -> None:
+    """Pack the NIfTI file with empty text fields, no extension and nothing behind the voxels.
+
+    Piece by piece: a long series at high resolution is larger than the memory of a container.
+    """
     # From the bytes: the header of an opened image has forgotten scaling and offset.
     header_class: Any = load_nifti(image.image_path).header_class
-    header = header_class.from_fileobj(io.BytesIO(content))
-    for name in _FREE_TEXT_FIELDS:
-        if name in header.keys():  # noqa: SIM118 - iterating the header itself gives no names
-            header[name] = b""
-    start = int(header["vox_offset"])
-    size = header.get_data_dtype().itemsize
-    for length in header.get_data_shape():
-        size *= int(length)
-    if len(content) < start + size:
-        raise ToolFailedError(
-            f"dcm2niix wrote an image of scan {', '.join(image.scan_ids)} that is shorter than "
-            "its header says; convert the session again with enough free disk space."
-        )
-    block = bytes(header.binaryblock)
-    header["vox_offset"] = len(block) + 4
-    return bytes(header.binaryblock) + b"\0" * 4 + content[start : start + size]
-
-
-def _packed(content: bytes) -> bytes:
-    packed = io.BytesIO()
-    with gzip.GzipFile(
-        filename="", mode="wb", fileobj=packed, mtime=0, compresslevel=_GZIP_LEVEL
-    ) as stream:
-        stream.write(content)
-    return packed.getvalue()
+    with image.image_path.open("rb") as source:
+        header = header_class.from_fileobj(source)
+        for name in _FREE_TEXT_FIELDS:
+            if name in header.keys():  # noqa: SIM118 - iterating the header gives no names
+                header[name] = b""
+        start = int(header["vox_offset"])
+        size = header.get_data_dtype().itemsize * prod(map(int, header.get_data_shape()))
+        if image.image_path.stat().st_size < start + size:
+            raise ToolFailedError(
+                f"dcm2niix wrote an image of scan {', '.join(image.scan_ids)} that is shorter "
+                "than its header says; convert the session again with enough free disk space."
+            )
+        header["vox_offset"] = len(header.binaryblock) + len(_NO_EXTENSION)
+        source.seek(start)
+        with (
+            target_path.open("wb") as target,
+            gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as packed,
+        ):
+            packed.write(bytes(header.binaryblock) + _NO_EXTENSION)
+            for begin in range(0, size, _CHUNK_BYTES):
+                packed.write(source.read(min(_CHUNK_BYTES, size - begin)))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -226,3 +226,37 @@ def test_command_folder_has_its_parts() -> None:
     for command in catalog.commands():
         for part in ("Dockerfile", "requirements.lock", "requirements.in", "step.py"):
             assert (build_dir(command.name) / part).is_file()
+
+
+def _lines(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8")
+    return {line for line in text.splitlines() if line and not line.startswith("#")}
+
+
+def _pins(path: Path) -> dict[str, str]:
+    """Return the versions of a lock by project name."""
+    return dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", path.read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+def test_image_and_extra_ask_for_the_same(command: Command) -> None:
+    """What a step needs is stated alike for its image and for the local process."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = set(project["optional-dependencies"][command.name]) | set(project["dependencies"])
+    image = _lines(build_dir(command.name) / "requirements.in")
+    image |= _lines(STEPS_DIR / "base" / "requirements.in")
+
+    assert image <= asked
+    assert set(project["optional-dependencies"][command.name]) <= image
+
+
+@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+def test_image_and_local_process_have_the_same_versions(command: Command) -> None:
+    """Each library of an image is locked to one version, in the image and outside."""
+    image = _pins(STEPS_DIR / "base" / "requirements.lock")
+    image |= _pins(build_dir(command.name) / "requirements.lock")
+
+    outside = _pins(ROOT / "requirements" / "demo.lock")
+
+    assert len(image) > 5
+    assert {name: outside.get(name) for name in image} == image

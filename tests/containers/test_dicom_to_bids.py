@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import dcm2niix
@@ -19,14 +18,11 @@ import pytest
 
 from containers.contract import (
     BadInputError,
-    ParameterValue,
-    StepInput,
     StepReport,
-    ToolFailedError,
     UsageError,
 )
-from containers.dicom_to_bids.step import run
-from deploy.demo_session import DemoSession, write_demo_session
+from deploy.demo_session import DemoSession
+from tests.builders.bids_conversion import BOLD, all_bytes, convert, edit, series
 
 EXPECTED = {
     "README.md",
@@ -41,59 +37,8 @@ EXPECTED = {
     "sub-01/fmap/sub-01_acq-fm2_phasediff",
     "sub-01/func/sub-01_task-checkerboard_acq-epfid2_dir-AP_bold",
 }
-BOLD = "sub-01/func/sub-01_task-checkerboard_acq-epfid2_dir-AP_bold"
 DWI = "sub-01/dwi/sub-01_acq-epb0_dir-AP_dwi"
 PHASEDIFF = "sub-01/fmap/sub-01_acq-fm2_phasediff"
-
-
-def convert(
-    source: Path, work: Path, parameters: Mapping[str, ParameterValue] | None = None
-) -> tuple[StepReport, Path]:
-    """Run the step in folders of its own below ``work``; return its report and output."""
-    output, scratch = work / "output", work / "scratch"
-    output.mkdir(parents=True)
-    scratch.mkdir()
-    return run(StepInput("dicom-to-bids", source, output, scratch, parameters or {})), output
-
-
-def all_bytes(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder by its relative path."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> DemoSession:
-    return write_demo_session(tmp_path_factory.mktemp("demo"))
-
-
-@pytest.fixture(scope="module")
-def converted(
-    session: DemoSession, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[StepReport, Path]:
-    return convert(session.folder, tmp_path_factory.mktemp("converted"))
-
-
-@pytest.fixture
-def copy(session: DemoSession, tmp_path: Path) -> Path:
-    """A copy of the session that a test may spoil."""
-    return Path(shutil.copytree(session.folder, tmp_path / "copy"))
-
-
-def series(folder: Path, name: str) -> Path:
-    """Return the folder of the series whose name holds ``name``."""
-    return next(path for path in sorted(folder.iterdir()) if name in path.name)
-
-
-def edit(files: list[Path], change: Callable[[pydicom.Dataset], None]) -> None:
-    """Change the headers of DICOM files in place."""
-    for path in files:
-        dataset = pydicom.dcmread(path)
-        change(dataset)
-        dataset.save_as(path)
 
 
 def test_official_validator_finds_no_error(converted: tuple[StepReport, Path]) -> None:
@@ -283,7 +228,7 @@ def test_xnat_layout_names_scans_by_their_folder(session: DemoSession, tmp_path:
     report, _ = convert(archive, tmp_path)
 
     assert [row.subject for row in report.accounted] == ["7", "9-MR2"]
-    assert "2 files are no DICOM images and were not read." in report.warnings
+    assert "Files that are no DICOM images and were not read: 2." in report.warnings
 
 
 def test_header_values_are_not_logged(
@@ -452,16 +397,3 @@ def test_session_with_nothing_to_file_is_refused(session: DemoSession, tmp_path:
     """A session of a localiser only is bad input, with the reason."""
     with pytest.raises(BadInputError, match=r"none of its 1 scans.*localiser"):
         convert(series(session.folder, "localizer"), tmp_path)
-
-
-def test_crash_of_the_converter_is_told(copy: Path, tmp_path: Path) -> None:
-    """A private header that was overwritten with text crashes dcm2niix; the step says so."""
-
-    def overwrite(dataset: pydicom.Dataset) -> None:
-        element = dataset[0x0029, 0x1010]
-        element.value = element.value[:16] + b"X" * (len(element.value) - 16)
-
-    edit(sorted(series(copy, "bold").iterdir()), overwrite)
-
-    with pytest.raises(ToolFailedError, match="dcm2niix ended with code -11"):
-        convert(copy, tmp_path)

@@ -145,8 +145,10 @@ def test_stopping_the_command_line_stops_the_step(
     """A stopped run leaves no process, no output folder and no temporary file."""
     temporary_dir = tmp_path / "tmp"
     temporary_dir.mkdir()
-    # The first file that the step reads is a pipe that nobody writes: it waits there.
-    os.mkfifo(Path(folders[0]) / "pipe")
+    # A file of a tebibyte that takes no room: its checksum keeps the step busy for long.
+    large_path = Path(folders[0]) / "large"
+    large_path.touch()
+    os.truncate(large_path, 1 << 40)
     with subprocess.Popen(
         [sys.executable, "-c", "from containers.run_cli import run; run()", COMMAND.name, *folders],
         stdout=subprocess.PIPE,
@@ -154,7 +156,7 @@ def test_stopping_the_command_line_stops_the_step(
         text=True,
         env={**os.environ, "TMPDIR": str(temporary_dir)},
     ) as program:
-        while not (Path(folders[1]) / ".partial").exists():
+        while program.poll() is None and not (Path(folders[1]) / ".partial").exists():
             time.sleep(0.02)
 
         program.send_signal(number)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -254,6 +254,46 @@ def test_unreadable_report_makes_no_earlier_run(folders: tuple[Path, Path], text
         run_step(COMMAND, copy_step, *folders, {})
 
 
+def _linked_folder(input_dir: Path) -> None:
+    (input_dir / "elsewhere").symlink_to("/")
+
+
+def _dead_link(input_dir: Path) -> None:
+    (input_dir / "DOE_JANE.dcm").symlink_to("/nowhere")
+
+
+def _pipe(input_dir: Path) -> None:
+    os.mkfifo(input_dir / "DOE_JANE")
+
+
+@pytest.mark.parametrize("spoil", [_linked_folder, _dead_link, _pipe])
+def test_input_besides_plain_files_is_refused(
+    folders: tuple[Path, Path], spoil: Callable[[Path], None]
+) -> None:
+    """What would be passed over, is missing or never ends is refused, without its name."""
+    spoil(folders[0])
+
+    with pytest.raises(BadInputError, match=r"holds 1 .*plain files only") as caught:
+        run_step(COMMAND, copy_step, *folders, {})
+
+    assert "DOE" not in str(caught.value)
+    assert tree(folders[1]) == {}
+
+
+def test_link_in_place_of_the_staging_folder_is_not_followed(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """What a link named like the staging folder points at stays as it is."""
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o500)
+    (folders[1] / ".partial").symlink_to(victim)
+
+    run_step(COMMAND, copy_step, *folders, {})
+
+    assert victim.stat().st_mode & 0o777 == 0o500
+    assert not (folders[1] / ".partial").exists()
+
+
 def test_missing_input_folder_is_named(folders: tuple[Path, Path]) -> None:
     """An input folder that is not there is a usage error that says which one."""
     shutil.rmtree(folders[0])
@@ -323,22 +363,6 @@ def test_step_that_writes_a_reserved_name_leaves_nothing(folders: tuple[Path, Pa
         run_step(COMMAND, step, *folders, {})
 
     assert tree(folders[1]) == before
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder on a file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root (run the tests as root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_full_disk_leaves_nothing(folders: tuple[Path, Path], small_disk: Path) -> None:
