@@ -1,0 +1,36 @@
+"""Services around files that a real XNAT has and the sandbox has not: each answers 501.
+
+Not here: anything that does something.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from deploy.sandbox.call import Call
+from deploy.sandbox.errors import not_implemented
+from deploy.sandbox.routing import Routes
+
+ROUTES = Routes()
+
+
+@ROUTES.add(
+    "GET PUT POST DELETE",
+    "/data/user/cache/resources",
+    "/data/user/cache/resources/{rest:path}",
+)
+def user_cache(_call: Call) -> Response:
+    """Answer that users have no cache of files here."""
+    raise not_implemented("users' caches of files")
+
+
+@ROUTES.add("GET", "/data/status/{transaction}")
+def transaction_status(_call: Call) -> Response:
+    """Answer that transactions are not tracked."""
+    raise not_implemented("the progress of transactions; imports answer when they are done")
+
+
+@ROUTES.add("POST", "/data/services/move-files")
+def move_files(_call: Call) -> Response:
+    """Answer that files cannot be moved on the server."""
+    raise not_implemented("moving files on the server")

@@ -1,0 +1,167 @@
+"""The server put together: every part's routes, behind the guard, with one shape of error.
+
+Not here: any rule of XNAT's; each lives in the module of its subject.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, Response
+
+from deploy.sandbox import (
+    absent_services,
+    access_api,
+    account_grants,
+    accounts,
+    anonymize_api,
+    automation_api,
+    availability,
+    catalogs,
+    commands_api,
+    config_api,
+    containers_api,
+    custom_fields,
+    dicom_dump,
+    dicomscp_api,
+    docker_api,
+    events_api,
+    experiments,
+    files,
+    ingest,
+    invitations,
+    launch,
+    listings,
+    logins,
+    prearchive,
+    project_access,
+    project_groups,
+    projects,
+    resources,
+    scans,
+    searches,
+    series_filter_api,
+    sharing,
+    site_config,
+    stored_searches,
+    subjects,
+    type_pages,
+    workflows,
+)
+from deploy.sandbox.dicom_receiver import Receivers
+from deploy.sandbox.errors import HttpError
+from deploy.sandbox.event_dispatch import EventDispatcher
+from deploy.sandbox.guard import Guard
+from deploy.sandbox.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from deploy.sandbox.site import Site
+
+_LOG = logging.getLogger("winxnat.sandbox")
+
+
+def _routes() -> list[BaseRoute]:
+    parts = (
+        logins,
+        account_grants,
+        accounts,
+        access_api,
+        site_config,
+        project_access,
+        invitations,
+        project_groups,
+        sharing,
+        custom_fields,
+        files,
+        resources,
+        ingest,
+        anonymize_api,
+        series_filter_api,
+        prearchive,
+        dicom_dump,
+        dicomscp_api,
+        absent_services,
+        catalogs,
+        searches,
+        type_pages,
+        stored_searches,
+        config_api,
+        projects,
+        subjects,
+        experiments,
+        scans,
+        listings,
+        availability,
+        commands_api,
+        launch,
+        containers_api,
+        docker_api,
+        workflows,
+        events_api,
+        automation_api,
+    )
+    routes = [route for part in parts for route in part.ROUTES.routes]
+    return [*routes, *projects.LAST_ROUTES.routes]
+
+
+def _answer_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HttpError):  # pragma: no cover - registered for HttpError only
+        raise error
+    return PlainTextResponse(error.message, error.status, dict(error.headers))
+
+
+def _answer_unrouted(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):  # pragma: no cover - registered for these only
+        raise error
+    if error.status_code == 405:  # noqa: PLR2004 - method not allowed
+        message = f"{request.method} is not possible here."
+    else:
+        message = "There is nothing at this address."
+    return PlainTextResponse(message, error.status_code, dict(error.headers or {}))
+
+
+def _answer_fault(request: Request, error: Exception) -> Response:
+    # The frames say where; the exception's own text could hold data, so it is not logged.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _LOG.error("%s %s: %s\n%s", request.method, request.url.path, type(error).__name__, frames)
+    return PlainTextResponse("The sandbox has a fault here; its log says where.", 500)
+
+
+def create_app(site: Site) -> Starlette:
+    """Return the ASGI application of a site; stopping it stops the site."""
+    site.runner = Runner(site)
+    site.receivers = Receivers(site)
+    events = EventDispatcher(site)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        site.runner.recover()
+        events.start()
+        site.receivers.recover(dicomscp_api.list_receivers(site.store.connection))
+        yield
+        site.stop()
+
+    app = Starlette(
+        routes=_routes(),
+        middleware=[Middleware(Guard, site=site)],
+        exception_handlers={
+            HttpError: _answer_error,
+            HTTPException: _answer_unrouted,
+            Exception: _answer_fault,
+        },
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.site = site
+    return app

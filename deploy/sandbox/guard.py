@@ -1,0 +1,206 @@
+"""The guard before every handler: one spelling of each path, and who is asking.
+
+Not here: accounts (``people``), log-in endpoints (``logins``), and rights (``rights``).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse
+
+from deploy.sandbox.errors import HttpError, bad_request
+from deploy.sandbox.people import GUEST, User, is_alias
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from deploy.sandbox.site import Site
+    from deploy.sandbox.web_sessions import WebSession
+
+SESSION_COOKIE = "JSESSIONID"
+_REALM = 'Basic realm="XNAT Protected Area"'
+# Agents that XNAT's default list calls browsers; everything else is an API client.
+_BROWSER = re.compile(r"Mozilla/|Opera/|Chrome/|Safari/|MSIE", re.IGNORECASE)
+_ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
+_WRITING = frozenset({"POST", "PUT", "DELETE"})
+# The log-in service reads credentials from its own body; the front page shows no data.
+_OPEN_PATHS = frozenset({"/", "/data/services/auth"})
+
+
+def unauthenticated(message: str = "Log in to use this server.") -> HttpError:
+    """Return a 401 that asks for Basic credentials."""
+    return HttpError(401, message, {"WWW-Authenticate": _REALM})
+
+
+def is_browser(user_agent: str) -> bool:
+    """Return whether XNAT would treat this agent as a browser (CSRF token needed)."""
+    return _BROWSER.search(user_agent) is not None
+
+
+def normalise_path(raw_path: bytes) -> str:
+    """Return the one spelling of a request path.
+
+    ``/REST`` and ``/data/archive`` are other names of ``/data``. A path whose decoded form could
+    mean another path (encoded separators, dot segments, NUL, bytes that are not UTF-8) is refused.
+
+    Raises
+    ------
+    HttpError
+        400.
+    """
+    if _ENCODED_SEPARATOR.search(raw_path):
+        raise bad_request("The path has an encoded slash, backslash or NUL.")
+    try:
+        path = unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError as error:
+        raise bad_request("The path is not UTF-8.") from error
+    if "\\" in path or any(ord(character) < 32 for character in path):  # noqa: PLR2004 - controls
+        raise bad_request("The path has a backslash or a control character.")
+    parts = path.split("/")
+    if any(part in {".", ".."} for part in parts):
+        raise bad_request("The path has a '.' or '..' part.")
+    if parts[1:2] == ["REST"]:
+        parts[1] = "data"
+    if parts[1:3] == ["data", "archive"] and parts[3:]:
+        del parts[2]
+    path = "/".join(parts)
+    return path.rstrip("/") if len(path) > 1 and "/files/" not in path else path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: the user, the web session, and whether that session is new."""
+
+    user: User
+    session: WebSession | None
+    opened: bool
+
+
+class Guard:
+    """ASGI middleware: normalises the path, authenticates, checks the CSRF token."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self._app = app
+        self._site = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope["path"] = normalise_path(scope["raw_path"])
+            headers = _headers(scope["headers"])
+            identity = await run_in_threadpool(self._identify, scope, headers)
+            if identity.session is not None:
+                self._check_csrf(scope, headers, identity.session)
+        except HttpError as error:
+            response = PlainTextResponse(error.message, error.status, dict(error.headers))
+            await response(scope, receive, send)
+            return
+        scope.setdefault("state", {})
+        scope["state"]["user"] = identity.user
+        scope["state"]["session"] = identity.session
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._cookies(scope, identity)]
+            await send(message)
+
+        await self._app(scope, receive, send_with_cookie)
+
+    def _identify(self, scope: Scope, headers: dict[str, str]) -> Identity:
+        session = self._session(headers.get("cookie", ""))
+        if session is not None:
+            user = self._session_user(session)
+            if user is not None:
+                return Identity(user, session, opened=False)
+        if "authorization" in headers:
+            user, alias = self._basic_user(headers["authorization"])
+            return Identity(user, self._site.sessions.open(user.id, alias), opened=True)
+        if scope["path"] not in _OPEN_PATHS and self._site.get("requireLogin"):
+            raise unauthenticated()
+        return Identity(GUEST, None, opened=False)
+
+    def _session(self, cookie_header: str) -> WebSession | None:
+        try:
+            cookie = SimpleCookie(cookie_header).get(SESSION_COOKIE)
+        except CookieError:
+            return None
+        if cookie is None:
+            return None
+        return self._site.sessions.find(cookie.value, self._site.session_timeout_s)
+
+    def _session_user(self, session: WebSession) -> User | None:
+        if session.user_id == GUEST.id:
+            return None  # the rules for guests decide afresh on each request
+        user = self._site.people.by_id(session.user_id)
+        over = session.alias is not None and not self._site.people.token_is_live(session.alias)
+        if over or user is None or not user.is_usable:
+            self._site.sessions.close(session.id)
+            return None
+        return user
+
+    def _basic_user(self, header: str) -> tuple[User, str | None]:
+        """Return the user, and the alias token if it was one and goes on living."""
+        scheme, _, encoded = header.partition(" ")
+        try:
+            decoded = base64.b64decode(encoded.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            decoded = ""
+        name, colon, secret = decoded.partition(":")
+        if scheme.lower() != "basic" or not colon:
+            raise unauthenticated("The Authorization header is not Basic credentials.")
+        user = self._site.people.verify(name, secret)
+        if user is None:
+            raise unauthenticated("Authentication failed.")
+        alias = name if is_alias(name) and self._site.people.token_is_live(name) else None
+        return user, alias
+
+    def _check_csrf(self, scope: Scope, headers: dict[str, str], session: WebSession) -> None:
+        """Raise 403 when a browser writes without the session's token.
+
+        A browser also sends remembered Basic credentials of its own accord, so that a session
+        opened by this very request has no privilege: nobody can know its token yet.
+        """
+        if scope["method"] not in _WRITING or not is_browser(headers.get("user-agent", "")):
+            return
+        if not self._site.get("enableCsrfToken"):
+            return
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        if not secrets.compare_digest(query.get("XNAT_CSRF", "").encode(), session.csrf.encode()):
+            raise HttpError(403, "The XNAT_CSRF token is missing or wrong.")
+
+    def _cookies(self, scope: Scope, identity: Identity) -> list[tuple[bytes, bytes]]:
+        session = scope["state"].get("session")
+        if session is None:
+            return []
+        timeout_ms = int(self._site.session_timeout_s * 1000)
+        expiry = f'SESSION_EXPIRATION_TIME="{int(time.time() * 1000)},{timeout_ms}"; Path=/'
+        cookies = [(b"set-cookie", expiry.encode())]
+        # A handler may have replaced the session (log-in) or the guard may have opened it.
+        if identity.opened or session is not identity.session:
+            cookie = f"{SESSION_COOKIE}={session.id}; Path=/; HttpOnly; SameSite=Lax"
+            cookies.append((b"set-cookie", cookie.encode()))
+        return cookies
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key = name.decode("latin-1").lower()
+        joined = "; " if key == "cookie" else ", "
+        text = value.decode("latin-1")
+        headers[key] = f"{headers[key]}{joined}{text}" if key in headers else text
+    return headers

@@ -1,0 +1,21 @@
+"""Paths of fields such as ``fields/field[name=cohort]/field``, taken apart."""
+
+from __future__ import annotations
+
+import re
+
+# A step: a name, and perhaps a type, a key or a position in brackets.
+_STEP = re.compile(r"([^/\[\]]+)(?:\[([^\]]*)\])?(?:/|$)")
+
+
+def split_steps(path: str) -> list[tuple[str, str]]:
+    """Return a path's steps as (name, text in brackets); an empty list when it is no path."""
+    steps: list[tuple[str, str]] = []
+    position = 0
+    while position < len(path):
+        found = _STEP.match(path, position)
+        if found is None or found.end() == position:
+            return []
+        steps.append((found[1], found[2] or ""))
+        position = found.end()
+    return steps

@@ -1,0 +1,219 @@
+"""Resources and their files as rows. Not here: HTTP (``resources``, ``files``) and rights."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from deploy.sandbox.errors import conflict
+from deploy.sandbox.file_changes import FileChanges, IncomingFile
+from deploy.sandbox.file_paths import check_resource_label
+from deploy.sandbox.store import now_text
+
+if TYPE_CHECKING:
+    from deploy.sandbox.objects import Kind
+    from deploy.sandbox.targets import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What describes a resource or a file, as free text."""
+
+    format: str = ""
+    content: str = ""
+    tags: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource; ``dir`` is its folder relative to the archive."""
+
+    id: int
+    owner_kind: str
+    owner_id: str
+    direction: str
+    label: str
+    details: Details
+    dir: PurePosixPath
+
+    @property
+    def catalog_name(self) -> str:
+        """Return the name that the catalog has in the resource's folder."""
+        return f"{self.label}_catalog.xml"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a resource; ``path`` is relative to the resource, ``md5`` hexadecimal."""
+
+    resource_id: int
+    path: str
+    size: int
+    md5: str
+    details: Details
+    created_at: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of files that were to be stored."""
+
+    stored: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+
+
+def _details(row: sqlite3.Row) -> Details:
+    return Details(row["format"], row["content"], row["tags"], row["description"])
+
+
+def resource_from_row(row: sqlite3.Row) -> Resource:
+    """Return the resource of a complete row of the table."""
+    return Resource(
+        row["id"], row["owner_kind"], row["owner_id"], row["direction"], row["label"],
+        _details(row), PurePosixPath(row["dir"]),
+    )  # fmt: skip
+
+
+def file_from_row(row: sqlite3.Row) -> StoredFile:
+    """Return the file of a complete row of the table."""
+    return StoredFile(
+        row["resource_id"], row["path"], row["size"], row["md5"], _details(row), row["created_at"]
+    )
+
+
+def resources_of(
+    connection: sqlite3.Connection, kind: Kind, owner_id: str, direction: str = ""
+) -> list[Resource]:
+    """Return an object's resources in the order in which they were made."""
+    rows = connection.execute(
+        "SELECT * FROM resource WHERE owner_kind = ? AND owner_id = ? AND direction = ?"
+        " ORDER BY id",
+        (kind.value, owner_id, direction),
+    )
+    return [resource_from_row(row) for row in rows]
+
+
+def files_of(connection: sqlite3.Connection, resource_id: int) -> list[StoredFile]:
+    """Return a resource's files in the order of their paths."""
+    rows = connection.execute(
+        "SELECT * FROM file WHERE resource_id = ? ORDER BY path", (resource_id,)
+    )
+    return [file_from_row(row) for row in rows]
+
+
+def find_resource(connection: sqlite3.Connection, owner: Owner, name: str) -> Resource | None:
+    """Return a resource of an object by its label or number, or None."""
+    for each in resources_of(connection, owner.kind, owner.owner_id, owner.direction):
+        if name in (each.label, str(each.id)):
+            return each
+    return None
+
+
+def insert_resource(
+    connection: sqlite3.Connection, owner: Owner, label: str, login: str, details: Details
+) -> Resource:
+    """Make a resource; the label must be free.
+
+    Raises
+    ------
+    HttpError
+        417 or 400 for a label that cannot be used.
+    """
+    check_resource_label(label)
+    folder = owner.dir / label
+    now = now_text()
+    cursor = connection.execute(
+        "INSERT INTO resource (owner_kind, owner_id, direction, label, format, content,"
+        " description, tags, dir, insert_date, insert_user, last_modified)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            owner.kind.value, owner.owner_id, owner.direction, label, details.format,
+            details.content, details.description, details.tags, str(folder), now, login, now,
+        ),
+    )  # fmt: skip
+    return Resource(
+        int(cursor.lastrowid or 0), owner.kind.value, owner.owner_id, owner.direction, label,
+        details, folder,
+    )  # fmt: skip
+
+
+# Files --------------------------------------------------------------------------------------
+
+
+def store_files(
+    changes: FileChanges,
+    resource: Resource,
+    received: Iterable[tuple[str, IncomingFile]],
+    details: Details,
+    *,
+    overwrite: bool,
+) -> Outcome:
+    """Put received files into a resource; those that are there already need ``overwrite``.
+
+    Parameters
+    ----------
+    received : iterable of (path, file)
+        Paths are checked ones (``check_file_path``) and differ from one another.
+
+    Raises
+    ------
+    HttpError
+        409 when a file would have to be a folder or the other way round.
+    """
+    connection, outcome, now = changes.connection, Outcome(), now_text()
+    for path, incoming in received:
+        found = connection.execute(
+            "SELECT 1 FROM file WHERE resource_id = ? AND path = ?", (resource.id, path)
+        ).fetchone()
+        if path == resource.catalog_name or (found is not None and not overwrite):
+            outcome.duplicates.append(path)
+            continue
+        _require_room(connection, resource, path)
+        changes.place(incoming, resource.dir, path)
+        connection.execute(
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                resource.id, path, incoming.size, incoming.md5, details.format, details.content,
+                details.tags, details.description, now,
+            ),
+        )  # fmt: skip
+        outcome.stored.append(path)
+    connection.execute("UPDATE resource SET last_modified = ? WHERE id = ?", (now, resource.id))
+    return outcome
+
+
+def _require_room(connection: sqlite3.Connection, resource: Resource, path: str) -> None:
+    """Raise 409 when the path lies below a file or is a folder of files."""
+    parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+    clash = connection.execute(
+        "SELECT path FROM file WHERE resource_id = ? AND path > ? AND path < ? UNION ALL"
+        " SELECT path FROM file WHERE resource_id = ?"
+        " AND path IN (SELECT value FROM json_each(?)) LIMIT 1",
+        # '0' is the character after '/'
+        (resource.id, f"{path}/", f"{path}0", resource.id, json.dumps(parents)),
+    ).fetchone()
+    if clash is not None:
+        raise conflict(
+            f"'{path}' cannot be stored: resource {resource.label} has '{clash['path']}', and "
+            "one of them would have to be a file and a folder at once."
+        )
+
+
+def remove_files(
+    changes: FileChanges, resource: Resource, paths: Sequence[str], *, on_disk: bool = True
+) -> None:
+    """Take files out of a resource; without ``on_disk`` their bytes stay where they are."""
+    changes.connection.executemany(
+        "DELETE FROM file WHERE resource_id = ? AND path = ?",
+        [(resource.id, path) for path in paths],
+    )
+    for path in paths if on_disk else ():
+        changes.remove(resource.dir, path)
+    changes.connection.execute(
+        "UPDATE resource SET last_modified = ? WHERE id = ?", (now_text(), resource.id)
+    )

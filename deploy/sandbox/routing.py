@@ -1,0 +1,138 @@
+"""How handlers are announced: each part of the server fills a ``Routes`` table.
+
+Handlers are plain functions of a ``Call``; they run in worker threads, so that the event loop
+only moves bytes. Handlers of large bodies are asynchronous and marked so. Not here: what the
+paths mean.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from deploy.sandbox.call import Call
+from deploy.sandbox.errors import HttpError, bad_request
+from deploy.sandbox.store import ACTING_LOGIN
+
+Handler = Callable[[Call], Response]
+StreamHandler = Callable[[Call], Awaitable[Response]]
+
+MAX_SMALL_BODY_BYTES = 16 * 1024 * 1024
+"""Bodies of handlers that need them whole (JSON, XML, forms); files are streamed instead."""
+
+# Objects that own resources, by the name of the deepest part. A path without a project takes
+# IDs only; with one, labels too.
+SUBJECT_PATHS = ("/data/projects/{project}/subjects/{subject}", "/data/subjects/{subject}")
+EXPERIMENT_PATHS = (
+    "/data/projects/{project}/subjects/{subject}/experiments/{experiment}",
+    "/data/projects/{project}/experiments/{experiment}",
+    "/data/subjects/{subject}/experiments/{experiment}",
+    "/data/experiments/{experiment}",
+)
+PROJECT_PATHS = ("/data/projects/{project}",)
+SCAN_PATHS = tuple(f"{path}/scans/{{scan}}" for path in EXPERIMENT_PATHS)
+ASSESSOR_PATHS = tuple(f"{path}/assessors/{{assessor}}" for path in EXPERIMENT_PATHS)
+RECONSTRUCTION_PATHS = tuple(
+    f"{path}/reconstructions/{{reconstruction}}" for path in EXPERIMENT_PATHS
+)
+OWNER_PATHS = (
+    *PROJECT_PATHS,
+    *SUBJECT_PATHS,
+    *EXPERIMENT_PATHS,
+    *SCAN_PATHS,
+    *ASSESSOR_PATHS,
+    *(f"{path}/{direction}" for path in ASSESSOR_PATHS for direction in ("in", "out")),
+    *RECONSTRUCTION_PATHS,
+    *(f"{path}/{direction}" for path in RECONSTRUCTION_PATHS for direction in ("in", "out")),
+)
+"""Every ``{R}``: a path whose object can own resources. The first match in order wins, so more
+specific suffixes (``/in``, ``/out``) never clash with them."""
+
+
+async def _small_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_SMALL_BODY_BYTES:
+            raise HttpError(
+                413, f"The body is larger than {MAX_SMALL_BODY_BYTES} bytes, the limit here."
+            )
+    return bytes(body)
+
+
+def _call(request: Request) -> Call:
+    return Call(
+        request=request,
+        site=request.app.state.site,
+        user=request.state.user,
+        session=request.state.session,
+    )
+
+
+class Routes:
+    """A table of routes in the making; order decides between overlapping paths."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+
+    def add(
+        self, methods: str, *paths: str, body: bool = False
+    ) -> Callable[[Handler | StreamHandler], Handler | StreamHandler]:
+        """Announce a handler.
+
+        Parameters
+        ----------
+        methods : str
+            HTTP methods, separated by blanks.
+        *paths : str
+            Starlette path patterns, below ``/data`` or ``/xapi``.
+        body : bool
+            Read the whole (small) body into ``call.body`` first.
+        """
+
+        def register(handler: Handler | StreamHandler) -> Handler | StreamHandler:
+            streaming = inspect.iscoroutinefunction(handler)
+
+            async def endpoint(request: Request) -> Response:
+                call = _call(request)
+                ACTING_LOGIN.set(call.user.login)
+                if body:
+                    call.body = await _small_body(request)
+                if streaming:
+                    return await handler(call)  # type: ignore[misc, no-any-return] # iscoroutinefunction
+                return await run_in_threadpool(handler, call)  # type: ignore[arg-type] # same
+
+            self.routes.extend(Route(p, endpoint, methods=methods.split()) for p in paths)
+            return handler
+
+        return register
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def json_body(call: Call) -> Any:
+    """Return the body as JSON; 400 when it is none.
+
+    Numbers that are not finite and characters that are no text (lone surrogates) are refused too:
+    Python's parser takes them, but they can neither be stored nor answered.
+    """
+    try:
+        value = json.loads(call.body, parse_constant=_finite, parse_float=_finite)
+        if b"\\u" in call.body:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise bad_request("The body is not JSON, which is needed here.") from error
+    return value

@@ -1,0 +1,147 @@
+"""The sandbox's database: one SQLite file, its tables, and two ways in (read, write).
+
+Not here: what the rows mean to XNAT (``objects``, ``access``, ``containers``) and file contents
+(on disk, below the archive folder).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+ACTING_LOGIN: ContextVar[str] = ContextVar("acting_login", default="")
+"""Who changes the database now, for the notes of events; empty where only the row says it."""
+
+
+class StoreVersionError(Exception):
+    """The database file was written by another version of the sandbox."""
+
+
+def now_text() -> str:
+    """Return the present time as XNAT prints timestamps, UTC: ``yyyy-MM-dd HH:mm:ss.S``."""
+    moment = datetime.now(UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + str(moment.microsecond // 100_000)
+
+
+def _script(name: str) -> str:
+    return resources.files(__package__).joinpath(f"schemas/{name}").read_text()
+
+
+def _acting_login(otherwise: str) -> str:
+    return ACTING_LOGIN.get() or otherwise
+
+
+class Store:
+    """Connections to the database: one for each thread, one writer at a time.
+
+    Parameters
+    ----------
+    path : Path
+        Database file; made with its tables when absent.
+
+    Raises
+    ------
+    StoreVersionError
+        The file belongs to another schema version.
+
+    Notes
+    -----
+    Write-ahead logging with ``synchronous=NORMAL``: a commit survives the death of the process
+    at any moment; only a power cut may lose the last commits, never the consistency.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._write_lock = threading.RLock()
+        self._triggers = _script("events.sql")
+        self.changed = threading.Event()
+        """Set after every commit, for those who wait for something to do."""
+        self._prepare()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    def _watch(self, connection: sqlite3.Connection) -> None:
+        """Have the connection's changes noted as events."""
+        connection.create_function("acting_login", 1, _acting_login)
+        connection.executescript(self._triggers)
+
+    def _prepare(self) -> None:
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                connection.executescript(
+                    f"BEGIN; {_script('store.sql')}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+                )
+            elif version != SCHEMA_VERSION:
+                raise StoreVersionError(
+                    f"Cannot open the sandbox's database: it has schema version {version}, "
+                    f"this program needs {SCHEMA_VERSION}. Run `winxnat sandbox reset`, which "
+                    "deletes the sandbox's data, or choose another --dir."
+                )
+        finally:
+            connection.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, in autocommit mode."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            self._watch(connection)
+            self._local.connection = connection
+        return connection
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Open one consistent view of the database; a read inside a write sees the write."""
+        connection = self.connection
+        if connection.in_transaction:
+            yield connection
+            return
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("ROLLBACK")
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other threads from writing for longer than one transaction; reading goes on."""
+        with self._write_lock:
+            yield
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction: committed at the end, rolled back on any exception.
+
+        A write inside a write joins the outer one.
+        """
+        with self._write_lock:
+            connection = self.connection
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+            self.changed.set()
