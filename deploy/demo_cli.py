@@ -72,9 +72,12 @@ def _print(account: Account) -> None:
 
     receipt = account.receipt
     console = Console(highlight=False)
-    table = Table("scan", "became", "", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("scan")
+    table.add_column("became")
+    table.add_column(overflow="fold")
     for scan in account.scans:
-        detail = ", ".join(
+        detail = "\n".join(
             Path(output).name for output in scan.outputs if output.endswith(".nii.gz")
         )
         table.add_row(Text(scan.scan), Text(scan.outcome), Text(detail or scan.reason))
@@ -87,7 +90,7 @@ def _print(account: Account) -> None:
         f"uploaded   {receipt.files_verified} files, {megabytes:.1f} MB, each verified by MD5",
         f"converted  to {account.bids_files} BIDS files; official validator: {verdict}",
         f"result     {account.out_dir / 'bids'}",
-        f"report     {account.out_dir / 'report'}",
+        f"page       {account.out_dir / 'report' / 'report.html'}",
     ]
     if account.kept:
         root = account.out_dir / "sandbox"
