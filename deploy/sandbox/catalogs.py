@@ -107,7 +107,7 @@ def resources_below(call: Call, uri: str, action: Action) -> list[Resource]:
     known = {"projects", "subjects", "experiments", "scans", "assessors", "resources"}
     if not set(names) <= known:
         raise bad_request(f"'resource' may have these parts: {', '.join(sorted(known))}.")
-    owners = _owners(call, names, uri, action)
+    owners = _owners(call, names, action)
     rows = call.site.store.connection.execute(
         "SELECT * FROM resource WHERE EXISTS (SELECT 1 FROM json_each(?) AS owner"
         " WHERE owner.value ->> 0 = owner_kind AND owner.value ->> 1 = owner_id) ORDER BY id",
@@ -123,20 +123,23 @@ def resources_below(call: Call, uri: str, action: Action) -> list[Resource]:
     return found
 
 
-def _owners(call: Call, names: dict[str, str], uri: str, action: Action) -> list[tuple[str, str]]:
+def _owners(call: Call, names: dict[str, str], action: Action) -> list[tuple[str, str]]:
     """Return (kind, id) of the object and, unless one of its resources is named, of its scans."""
     connection = call.site.store.connection
+    # The words of the rights table, so that a hidden object is answered like none.
+    missing = not_found("There is no such object that you can read.")
     context: str | None = None
     found: Project | Subject | Experiment | None = None
     if "projects" in names:
         found = objects.find_project(connection, names["projects"])
-        context = found.id if found else None
+        if found is None:
+            raise missing  # else an object's ID would tell this from a project that is hidden
+        context = found.id
     if "subjects" in names:
         found = objects.find_subject(connection, names["subjects"], context)
     for kind in ("experiments", "assessors"):
         if kind in names:
             found = objects.find_experiment(connection, names[kind], context)
-    missing = not_found(f"There is no {uri} that you can read.")
     if found is None:
         raise missing
     call.site.rights.require(call.user, action, found.secured, context)

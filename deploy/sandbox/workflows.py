@@ -13,7 +13,7 @@ from deploy.sandbox import objects, workflow_rows
 from deploy.sandbox.call import Call, text
 from deploy.sandbox.errors import bad_request, forbidden, not_found
 from deploy.sandbox.guard import unauthenticated
-from deploy.sandbox.rights import Action, Secured
+from deploy.sandbox.rights import SUBJECT_TYPE, Action, Secured
 from deploy.sandbox.routing import Routes, json_body
 from deploy.sandbox.workflow_rows import WorkflowEntry
 
@@ -131,7 +131,7 @@ def write_workflow(call: Call) -> Response:
     missing = [name for name in _REQUIRED if not given.get(_FIELDS[name])]
     if missing:
         raise bad_request(f"A new workflow needs: {', '.join(_PREFIX + name for name in missing)}.")
-    project = _editable_project(call, given["object_id"])
+    project = _editable_project(call, given["object_id"], given.get("project"))
     with call.site.store.write() as connection:
         number = workflow_rows.create(
             connection,
@@ -163,18 +163,28 @@ def _given(call: Call) -> dict[str, str]:
     return given
 
 
-def _editable_project(call: Call, object_id: str) -> str:
+def _editable_project(call: Call, object_id: str, named: str | None = None) -> str:
+    """Return the project of the object, which the caller may edit.
+
+    Another project that the entry names must be one the caller edits too: its readers will see
+    the entry.
+    """
     secured = _secured(call, object_id)
-    if secured is None:
+    if secured is None or not call.site.rights.can(call.user, Action.READ, secured):
+        # A hidden object is answered like none, so that the answer does not tell of it.
         raise not_found(f"There is no object {object_id} that you can read.")
     if not call.site.rights.can(call.user, Action.EDIT, secured):
         raise forbidden(f"You may not edit {secured.what}.")
+    if named not in {None, secured.project} and Action.EDIT not in call.site.rights.data_actions(
+        call.user, str(named), SUBJECT_TYPE
+    ):
+        raise forbidden("You may not edit data in the project that the workflow names.")
     return secured.project
 
 
 def _change(call: Call, given: dict[str, str]) -> Response:
     row = _row(call)
-    _editable_project(call, row["object_id"])
+    _editable_project(call, row["object_id"], given.get("project"))
     if given.get("object_id", row["object_id"]) != row["object_id"]:
         raise bad_request("A workflow keeps the object it is about.")
     columns = [column for column in given if column != "object_id"]

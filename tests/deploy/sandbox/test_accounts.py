@@ -141,7 +141,7 @@ def test_a_new_password_ends_the_old_one_at_once(admin: Api) -> None:
 
 
 def test_an_account_is_changed_by_itself_within_limits(make_user: Any, admin: Api) -> None:
-    """Own names 200, the same again 304, own flags 403, another login 400, somebody else 403."""
+    """Own names 200, unchanged 304, own flags and address 403, new login 400, others 403."""
     person, other = make_user(), make_user()
     own = f"/xapi/users/{person.login}"
 
@@ -151,6 +151,7 @@ def test_an_account_is_changed_by_itself_within_limits(make_user: Any, admin: Ap
     assert (first.status_code, first.json()["firstName"]) == (200, "New")
     assert again.status_code == 304
     assert person.put(own, json={"enabled": False}).status_code == 403
+    assert person.put(own, json={"email": "somebody.else@example.org"}).status_code == 403
     assert person.put(own, json={"username": "else"}).status_code == 400
     assert person.put(f"/xapi/users/{other.login}", json={"lastName": "x"}).status_code == 403
     assert admin.put("/xapi/users/nobody-here", json={"lastName": "x"}).status_code == 404

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.builders.container_lab import Lab, shell_command
+from tests.deploy.sandbox.conftest import Api
 
 
 def fields(session: str, **more: str) -> dict[str, str]:
@@ -105,3 +106,32 @@ def test_list(lab: Lab):
     assert hidden == []
     for body in ([], {"page": "x"}, {"size": -1}):
         assert member.http.post(path, json=body).status_code == 400
+
+
+def test_a_hidden_object_is_answered_like_none(lab: Lab, admin: Api, make_project: Any):
+    """Making an entry for somebody else's session does not tell that there is such a session."""
+    member = lab.person()
+    root = f"/data/projects/{make_project()}"
+    admin.made(f"{root}/subjects/S1")
+    session = admin.made(f"{root}/subjects/S1/experiments/E1", xsiType="xnat:mrSessionData")
+    absent = "XNAT_E9999999"
+    base = f"{lab.url}/data/workflows"
+
+    hidden = member.http.put(base, params=fields(session))
+    none = member.http.put(base, params=fields(absent))
+
+    assert hidden.status_code == none.status_code == 404
+    assert hidden.text.replace(session, absent) == none.text
+
+
+def test_an_entry_is_not_put_into_the_list_of_a_foreign_project(lab: Lab, make_project: Any):
+    """An entry names no project whose data its maker may not edit, neither at first nor later."""
+    member, session = lab.person(), lab.session()
+    base, foreign = f"{lab.url}/data/workflows", make_project()
+
+    made = member.http.put(base, params=fields(session, externalid=foreign))
+    number = member.http.put(base, params=fields(session)).text
+    moved = member.http.put(f"{base}/{number}", params={"wrk:workflowData/externalid": foreign})
+
+    assert (made.status_code, moved.status_code) == (403, 403)
+    assert lab.workflow(member, number)["external_id"] == lab.project
