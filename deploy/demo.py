@@ -7,13 +7,14 @@ Service, the step. Not here: the made session (``demo_session``) and the printin
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from commands.catalog import find
 from commands.service_json import command_to_json
 from deploy import sandbox_process
 from xnat_client.commands_registry import ensure_registered, find_available
-from xnat_client.launch import Patience, launch_command, watch_run
+from xnat_client.errors import XnatClientError
+from xnat_client.launch import Patience, Run, get_state, kill_run, launch_command, watch_run
 from xnat_client.projects import create_project
 from xnat_client.resources import download_resource
 from xnat_client.session import connect
@@ -42,6 +44,8 @@ REPORT = "BIDS_REPORT"
 _MARK = ".winxnat-demo"
 _SANDBOX_DIR = "sandbox"
 _DICOM_DIR = "dicom"
+_PARTIAL_DIR = ".new.partial"
+_COMPLETE_DIR = ".new"
 # The sandbox is on this machine: it may be asked often.
 _PATIENCE = Patience(first_pause_s=0.1, longest_pause_s=0.5, timeout_s=1800.0)
 
@@ -126,14 +130,14 @@ def run_demo(
         scratch = Path(scratch_name)
         study = choose_study(scan_folder(_data(data_dir, scratch, say)))
         say(f"found {len(study.files)} DICOM files in {len(study.series)} series")
-        _prepare(out_dir)
-        with _sandbox(out_dir if keep else scratch, engine, keep=keep) as server:
-            say(f"sandbox answers at {server.url}")
-            password = sandbox_process.admin_password(server.root)
-            with connect(server.url, sandbox_process.ADMIN_USER, password) as opened:
-                receipt, workflow_id, session = _on_server(opened.transport, study, say)
-                _fetch(opened.transport, session, scratch)
-        _publish(scratch, out_dir, ("bids", "report", _DICOM_DIR))
+        with _claimed(out_dir):
+            with _sandbox(out_dir if keep else scratch, engine, keep=keep) as server:
+                say(f"sandbox answers at {server.url}")
+                password = sandbox_process.admin_password(server.root)
+                with connect(server.url, sandbox_process.ADMIN_USER, password) as opened:
+                    receipt, workflow_id, session = _on_server(opened.transport, study, say)
+                    _fetch(opened.transport, session, scratch)
+            _publish(scratch, out_dir, ("bids", "report", _DICOM_DIR))
     scans, errors, warnings = _read_report(out_dir / "report")
     return Account(
         server=server.url,
@@ -168,8 +172,21 @@ def _on_server(transport: Transport, study: StudyPlan, say: Say) -> tuple[Receip
     session = find_session(transport, PROJECT, SESSION)
     wrapper = find_available(transport, PROJECT, session.xsi_type, COMMAND)
     run = launch_command(transport, wrapper, session)
-    watch_run(transport, run, patience=_PATIENCE, progress=lambda s: say(f"  {s.status}"))
+    try:
+        watch_run(transport, run, patience=_PATIENCE, progress=lambda s: say(f"  {s.status}"))
+    except BaseException:
+        # A server that is stopped lets its containers run on; this one's data go away.
+        _end(transport, run)
+        raise
     return receipt, run.workflow_id, session
+
+
+def _end(transport: Transport, run: Run) -> None:
+    """End a run that is not over, and wait until it is."""
+    with suppress(XnatClientError):
+        if not get_state(transport, run).is_over:
+            kill_run(transport, run)
+            watch_run(transport, run, patience=replace(_PATIENCE, timeout_s=10.0))
 
 
 def _fetch(transport: Transport, session: Session, folder: Path) -> None:
@@ -200,43 +217,79 @@ def _check_out_dir(out_dir: Path) -> None:
         )
 
 
-def _prepare(out_dir: Path) -> None:
-    """Make the folder, and end a sandbox that an earlier demonstration left running there."""
+@contextmanager
+def _claimed(out_dir: Path) -> Iterator[None]:
+    """Hold the folder for this demonstration, and tidy up what an earlier one left there."""
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / _MARK).touch()
+        mark = (out_dir / _MARK).open("ab")
     except OSError as error:
         raise DemoError(
             f"Cannot write {out_dir}: {error.strerror}. Choose another folder: "
             "winxnat demo --out FOLDER"
         ) from error
-    old = out_dir / _SANDBOX_DIR
-    if (old / sandbox_process.DATABASE_FILE_NAME).exists():
-        sandbox_process.reset(old)
+    with mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoError(
+                f"Another demonstration is writing to {out_dir}. Wait for it, or choose another "
+                "folder: winxnat demo --out FOLDER"
+            ) from error
+        _exchange(out_dir)
+        old = out_dir / _SANDBOX_DIR
+        if (old / sandbox_process.DATABASE_FILE_NAME).exists():
+            sandbox_process.reset(old)
+        yield
 
 
 def _publish(scratch: Path, out_dir: Path, names: tuple[str, ...]) -> None:
-    # All is copied beside its target first, then exchanged by renames: a full disk or an
-    # interruption leaves the earlier result.
-    incoming = {name: out_dir / f".{name}.new" for name in names}
+    # The copy gets its final name only when it is whole; from then on it can always be put in
+    # place, by this run or the next one. Before that, the earlier result is untouched.
+    partial = out_dir / _PARTIAL_DIR
     try:
-        for name, folder in incoming.items():
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name in names:
             if (scratch / name).exists():
-                shutil.copytree(scratch / name, folder)
+                shutil.copytree(scratch / name, partial / name)
+            else:
+                (partial / name).mkdir()
+        partial.rename(out_dir / _COMPLETE_DIR)
     except (OSError, shutil.Error) as error:
-        for folder in incoming.values():
-            shutil.rmtree(folder, ignore_errors=True)
         raise DemoDiskError(
             f"Cannot write the result to {out_dir}: there may be no space left on its disk. "
             "The result was not kept. Make space, or choose another folder: winxnat demo --out"
         ) from error
-    for name, folder in incoming.items():
-        target = out_dir / name
-        if target.exists():
-            shutil.rmtree(target)
-        if folder.exists():
-            folder.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _exchange(out_dir)
+    except KeyboardInterrupt:
+        _exchange(out_dir)
+        raise
+
+
+def _exchange(out_dir: Path) -> None:
+    """Put a complete new result in place of the earlier one; may be repeated after a break."""
+    complete = out_dir / _COMPLETE_DIR
+    if not complete.is_dir():
+        return
+    try:
+        for fresh in sorted(complete.iterdir()):
+            target = out_dir / fresh.name
+            if target.exists():
+                shutil.rmtree(target)
+            if any(fresh.iterdir()):
+                fresh.rename(target)
+            else:
+                fresh.rmdir()  # this demonstration has none of it
+        complete.rmdir()
+    except OSError as error:
+        raise DemoError(
+            f"Cannot replace the earlier result in {out_dir}: {error.strerror}. What is not yet "
+            f"in place waits in {complete}; the next demonstration there puts it in place."
+        ) from error
 
 
 def _read_report(folder: Path) -> tuple[tuple[ScanAccount, ...], int, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -218,6 +220,47 @@ def test_a_folder_with_other_things_is_not_written_to(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
+def test_two_demonstrations_do_not_share_a_folder(tmp_path: Path) -> None:
+    """While one writes to a folder a second one is refused, and says so."""
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / ".winxnat-demo").open("ab") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+
+        done = _winxnat("demo", "--out", out)
+
+    assert done.returncode == 2
+    assert "Another demonstration" in _one_sentence(done)
+
+
+def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
+    """Ctrl-C while the step runs ends the step, the sandbox and the demonstration."""
+    process = subprocess.Popen(
+        [BIN / "winxnat", "demo", "--out", tmp_path / "out"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Running" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    # Whatever belongs to this demonstration has its folder in its arguments.
+    left = subprocess.run(
+        ["pgrep", "--full", "--list-full", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 130
+    assert left.stdout == ""
+    assert not (tmp_path / "out" / "bids").exists()
+
+
 def test_docker_asked_for_but_absent_is_one_sentence(tmp_path: Path) -> None:
     """Without a Docker daemon --engine docker ends with a sentence, and nothing is left over."""
     done = _winxnat(
@@ -228,6 +271,26 @@ def test_docker_asked_for_but_absent_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode in {2, 5}
     assert "docker" in _one_sentence(done).lower()
     assert not (tmp_path / "out" / "bids").exists()
+
+
+def test_a_complete_result_of_an_interrupted_exchange_is_put_in_place(tmp_path: Path) -> None:
+    """A run that died while replacing the result loses nothing: the next one finishes it."""
+    out = tmp_path / "out"
+    for folder in (".new/bids", ".new/dicom", "bids", "dicom"):
+        (out / folder).mkdir(parents=True)
+    (out / ".winxnat-demo").touch()
+    (out / ".new/bids/name").write_text("new")
+    (out / "bids/name").write_text("old")
+    (out / "dicom/name").write_text("old")
+
+    done = _winxnat(
+        *("demo", "--engine", "docker", "--out", out), DOCKER_HOST=f"unix://{tmp_path}/no.sock"
+    )
+
+    assert done.returncode in {2, 5}
+    assert (out / "bids/name").read_text() == "new"
+    assert not (out / "dicom").exists()
+    assert not (out / ".new").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
