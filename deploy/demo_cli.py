@@ -71,7 +71,9 @@ def _print(account: Account) -> None:
     from rich.text import Text  # noqa: PLC0415 - keeps --help quick
 
     receipt = account.receipt
-    console = Console(highlight=False)
+    # In a file or pipe nothing is folded, so that names can be copied.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    shown = _shown(account.out_dir)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("scan")
     table.add_column("became")
@@ -89,11 +91,11 @@ def _print(account: Account) -> None:
     lines = [
         f"uploaded   {receipt.files_verified} files, {megabytes:.1f} MB, each verified by MD5",
         f"converted  to {account.bids_files} BIDS files; official validator: {verdict}",
-        f"result     {account.out_dir / 'bids'}",
-        f"page       {account.out_dir / 'report' / 'report.html'}",
+        f"result     {shown / 'bids'}",
+        f"page       {shown / 'report' / 'report.html'}",
     ]
     if account.kept:
-        root = account.out_dir / "sandbox"
+        root = shown / "sandbox"
         lines += [
             f"session    {account.session_uri}?format=json",
             f"server     {account.server}, user admin, password in {root / 'admin.netrc'}",
@@ -102,3 +104,9 @@ def _print(account: Account) -> None:
     lines.append(f"took       {account.seconds:.1f} s")
     for line in lines:
         console.print(Text(line), soft_wrap=True)
+
+
+def _shown(folder: Path) -> Path:
+    """Return the folder as the person would name it from here."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
