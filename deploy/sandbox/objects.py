@@ -185,6 +185,29 @@ def experiment_from_row(connection: sqlite3.Connection, row: sqlite3.Row) -> Exp
     )
 
 
+# In the order of preference: by ID, by the label of an own object, by the label of a shared one.
+# Without a project (NULL) only the ID counts; with one, only objects that appear in it.
+_FIND = """
+SELECT * FROM {table} WHERE id = :name AND (:project IS NULL OR project = :project OR EXISTS (
+  SELECT 1 FROM share WHERE kind = '{table}' AND object_id = :name AND project = :project))
+UNION ALL
+SELECT * FROM {table} WHERE project = :project AND label = :name
+UNION ALL
+SELECT * FROM {table} WHERE id IN (
+  SELECT object_id FROM share WHERE kind = '{table}' AND project = :project AND label = :name)
+LIMIT 1
+"""
+
+
+def _find_row(
+    connection: sqlite3.Connection, kind: Kind, name: str, project: str | None
+) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        _FIND.format(table=kind.value), {"name": name, "project": project}
+    ).fetchone()
+    return row
+
+
 def find_subject(
     connection: sqlite3.Connection, name: str, project: str | None = None
 ) -> Subject | None:
@@ -192,22 +215,7 @@ def find_subject(
 
     With a project, only subjects that appear in it (own or shared) are found.
     """
-    row = connection.execute("SELECT * FROM subject WHERE id = ?", (name,)).fetchone()
-    if row is not None:
-        subject = subject_from_row(connection, row)
-        if project is None or project in subject.secured.projects:
-            return subject
-    if project is None:
-        return None
-    row = connection.execute(
-        "SELECT * FROM subject WHERE project = ? AND label = ?", (project, name)
-    ).fetchone()
-    if row is None:
-        row = connection.execute(
-            "SELECT subject.* FROM share JOIN subject ON subject.id = share.object_id"
-            " WHERE share.kind = 'subject' AND share.project = ? AND share.label = ?",
-            (project, name),
-        ).fetchone()
+    row = _find_row(connection, Kind.SUBJECT, name, project)
     return None if row is None else subject_from_row(connection, row)
 
 
@@ -215,22 +223,7 @@ def find_experiment(
     connection: sqlite3.Connection, name: str, project: str | None = None
 ) -> Experiment | None:
     """Return an experiment or assessor by ID, or, within a project, by its label there."""
-    row = connection.execute("SELECT * FROM experiment WHERE id = ?", (name,)).fetchone()
-    if row is not None:
-        experiment = experiment_from_row(connection, row)
-        if project is None or project in experiment.secured.projects:
-            return experiment
-    if project is None:
-        return None
-    row = connection.execute(
-        "SELECT * FROM experiment WHERE project = ? AND label = ?", (project, name)
-    ).fetchone()
-    if row is None:
-        row = connection.execute(
-            "SELECT experiment.* FROM share JOIN experiment ON experiment.id = share.object_id"
-            " WHERE share.kind = 'experiment' AND share.project = ? AND share.label = ?",
-            (project, name),
-        ).fetchone()
+    row = _find_row(connection, Kind.EXPERIMENT, name, project)
     return None if row is None else experiment_from_row(connection, row)
 
 
