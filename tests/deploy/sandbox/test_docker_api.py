@@ -84,8 +84,6 @@ def test_images(lab: Lab):
         ("GET", "docker/hubs/1/ping", 424),
         ("POST", "docker/hubs", 501),
         ("DELETE", "docker/images/no/such:1", 501),
-        ("GET", "events/subscriptions", 501),
-        ("POST", "projects/P/events/subscription", 501),
         ("POST", "commandeventmapping", 501),
         ("PUT", "orchestration/project/P", 501),
     ],

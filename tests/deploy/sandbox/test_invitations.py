@@ -72,10 +72,10 @@ def test_declined_invitation_gives_nothing(
 def test_nobody_takes_the_invitation_of_another(
     sandbox: Any, admin: Api, make_user: Any, private: str, address: str
 ) -> None:
-    """Neither a stranger nor who takes the invited address for an own account can accept."""
+    """Neither a stranger nor an older account that is given the invited address can accept."""
     _invite(admin, private, address)
     thief = make_user()
-    changed = thief.put(f"/xapi/users/{thief.login}", json={"email": address})
+    changed = admin.put(f"/xapi/users/{thief.login}", json={"email": address})
     number = admin.rows(f"{private}/pars")[0]["id"]
 
     answers = [api.put(f"/data/pars/{number}?accept=true").status_code for api in (thief, admin)]
