@@ -1,4 +1,4 @@
-"""``winxnat sandbox``: start, stop, look at and empty an XNAT-compatible server.
+"""``winxnat sandbox``: start, fill, stop, look at and empty an XNAT-compatible server.
 
 Not here: the work (``deploy.sandbox_process``) and the server (``deploy.sandbox``).
 """
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 HELP = "Run an XNAT-compatible server for demonstrations, tests and command authors."
 
 _DEFAULT_PORT = 8080
+_ENGINES = {
+    "docker": "the docker engine (images, in containers)",
+    "process": "the process engine (this project's own commands, as local processes)",
+}
 
 
 def _dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,26 +49,31 @@ def sandbox() -> None:
     """Run ``winxnat sandbox``."""
 
 
-def _show(server: RunningSandbox, *, as_json: bool) -> None:
+def _show(server: RunningSandbox, *, as_json: bool, logins: tuple[str, ...] = ()) -> None:
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "running": True,
-                    "url": server.url,
-                    "pid": server.pid,
-                    "engine": server.engine,
-                    "dir": str(server.root),
-                    "netrc": str(server.netrc_path),
-                }
-            )
-        )
+        document = {
+            "running": True,
+            "url": server.url,
+            "pid": server.pid,
+            "engine": server.engine,
+            "dir": str(server.root),
+            "netrc": str(server.netrc_path),
+            "requests": str(server.requests_path),
+            "complete": not server.is_incomplete,
+        }
+        click.echo(json.dumps(document))
         return
     click.echo(f"The sandbox answers at {server.url}")
     click.echo(f"  data      {server.root}")
-    click.echo(f"  commands  run by the {server.engine} engine")
+    click.echo(f"  commands  run by {_ENGINES.get(server.engine, server.engine)}")
     click.echo(f"  user      admin; the password is in {server.netrc_path}")
+    if logins:
+        where = f"; made-up passwords are in {server.users_dir}"
+        click.echo(f"  seeded    {', '.join(logins)}{where if server.users_dir.exists() else ''}")
+    click.echo(f"  requests  {server.requests_path}, or: winxnat sandbox log")
     click.echo(f"  to use it export XNAT_HOST={server.url} NETRC={server.netrc_path}")
+    if server.is_incomplete:
+        click.echo("  CAUTION   its seed is still being applied, or was cut off")
 
 
 @sandbox.command()
@@ -77,16 +86,30 @@ def _show(server: RunningSandbox, *, as_json: bool) -> None:
     "--engine", type=click.Choice(["auto", "docker", "process"]), default="auto",
     show_default=True, help="What runs commands; auto takes Docker when it answers.",
 )  # fmt: skip
+@click.option(
+    "--seed", "seed_path", type=click.Path(path_type=Path),
+    help="YAML file that describes what a new sandbox holds; see docs/sandbox.md.",
+)  # fmt: skip
 @_json_option
-def start(root: Path | None, port: int, engine: str, *, as_json: bool) -> None:
+def start(
+    root: Path | None, port: int, engine: str, seed_path: Path | None, *, as_json: bool
+) -> None:
     """Start the sandbox in the background."""
     from deploy import sandbox_process  # noqa: PLC0415 - keeps --help quick
 
-    if find_spec("uvicorn") is None:
+    if any(find_spec(name) is None for name in ("uvicorn", "pydantic", "yaml")):
         raise click.ClickException(
             "The sandbox's libraries are not installed: pip install 'winxnat[sandbox]'"
         )
-    _show(sandbox_process.start(_folder(root), port=port, engine=engine), as_json=as_json)
+    folder = _folder(root)
+    if seed_path is None:
+        server = sandbox_process.start(folder, port=port, engine=engine)
+        _show(server, as_json=as_json)
+        return
+    from deploy.seeding import start_seeded  # noqa: PLC0415 - keeps starting without one quick
+
+    seeded = start_seeded(folder, seed_path, port=port, engine=engine)
+    _show(seeded.server, as_json=as_json, logins=seeded.logins)
 
 
 @sandbox.command()
@@ -118,6 +141,31 @@ def status(context: click.Context, root: Path | None, *, as_json: bool) -> None:
     else:
         click.echo(f"No sandbox runs on {folder}. Start one: winxnat sandbox start")
     context.exit(1)
+
+
+@sandbox.command()
+@_dir_option
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines until interrupted.")
+@click.option(
+    "--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True,
+    help="How many lines to begin with.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each request.")
+def log(root: Path | None, lines: int, *, follow: bool, as_json: bool) -> None:
+    """Print what was asked of the sandbox, and what it answered.
+
+    One line for each request: time, user, method, address, status, bytes of the answer,
+    milliseconds, and the sentence of a refusal. Also of a sandbox that has stopped.
+    """
+    from deploy import sandbox_log, sandbox_process  # noqa: PLC0415 - keeps --help quick
+
+    path = _folder(root) / sandbox_process.REQUESTS_FILE_NAME
+    if not path.exists() and not follow:
+        raise click.UsageError(f"There is no log of requests at {path}: no sandbox ran there.")
+
+    read = sandbox_log.follow if follow else sandbox_log.last_lines
+    for line in read(path, lines):
+        click.echo(json.dumps(sandbox_log.as_document(line)) if as_json else line)
 
 
 @sandbox.command()

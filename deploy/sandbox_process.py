@@ -26,6 +26,15 @@ LOCK_FILE_NAME = "server.lock"
 LOG_FILE_NAME = "server.log"
 NETRC_FILE_NAME = "admin.netrc"
 DATABASE_FILE_NAME = "sandbox.sqlite"
+REQUESTS_FILE_NAME = "requests.log"
+INCOMPLETE_FILE_NAME = "incomplete"
+"""There while a seed is being applied; what a cut-off one left behind counts for nothing."""
+USERS_DIR_NAME = "users"
+
+# What a start that came to nothing may leave in a folder.
+_REMAINS = frozenset(
+    {SERVER_FILE_NAME, LOCK_FILE_NAME, LOG_FILE_NAME, NETRC_FILE_NAME, REQUESTS_FILE_NAME}
+)
 
 # Servers that this process started: they must be reaped when they end.
 _children: dict[Path, subprocess.Popen[bytes]] = {}
@@ -63,6 +72,25 @@ class RunningSandbox:
         """Return the server's log."""
         return self.root / LOG_FILE_NAME
 
+    @property
+    def requests_path(self) -> Path:
+        """Return the log of requests."""
+        return self.root / REQUESTS_FILE_NAME
+
+    @property
+    def users_dir(self) -> Path:
+        """Return the folder of the netrc files of the seed's users."""
+        return self.root / USERS_DIR_NAME
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Return whether a seed is being applied, or was cut off."""
+        return (self.root / INCOMPLETE_FILE_NAME).exists()
+
+    def netrc_of(self, login: str) -> Path:
+        """Return the netrc file of a user of the seed whose password was made up."""
+        return self.users_dir / f"{login}.netrc"
+
 
 def default_dir() -> Path:
     """Return the folder of the sandbox that is used when none is named."""
@@ -78,12 +106,25 @@ def admin_password(root: Path) -> str:
         There is no sandbox in the folder.
     """
     try:
-        words = (root / NETRC_FILE_NAME).read_text().split()
+        return read_password(root / NETRC_FILE_NAME)
     except OSError as error:
         raise SandboxError(
             f"There is no sandbox in {root}. Start one: winxnat sandbox start --dir {root}"
         ) from error
+
+
+def read_password(netrc_path: Path) -> str:
+    """Return the password in a netrc file that ``write_netrc`` made."""
+    words = netrc_path.read_text().split()
     return words[words.index("password") + 1]
+
+
+def write_netrc(path: Path, login: str, password: str) -> None:
+    """Write a new netrc file that only its owner can read."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as netrc:
+        netrc.write(f"machine 127.0.0.1\nlogin {login}\npassword {password}\n")
 
 
 def running(root: Path) -> RunningSandbox | None:
@@ -110,8 +151,43 @@ def _lock_is_held(root: Path) -> bool:
     return False
 
 
+def require_new(root: Path) -> None:
+    """Return if a new sandbox may be made in this folder and removed again with all in it.
+
+    Raises
+    ------
+    SandboxError
+        Something is in it.
+    """
+    try:
+        found = {path.name for path in root.iterdir()} if root.exists() else set()
+    except OSError as error:
+        raise SandboxError(
+            f"Cannot read the folder {root}: {error.strerror}. Choose another --dir."
+        ) from error
+    if DATABASE_FILE_NAME in found:
+        raise SandboxError(
+            f"A seed fills a new sandbox, and {root} holds one. Start it without a seed, delete it "
+            f"(winxnat sandbox reset --dir {root}), or choose another --dir."
+        )
+    if found - _REMAINS:
+        raise SandboxError(
+            f"A seed fills a new sandbox, and {root} holds something else. Choose another --dir."
+        )
+
+
+def complete(root: Path) -> None:
+    """Note that the sandbox's seed was applied as a whole."""
+    (root / INCOMPLETE_FILE_NAME).unlink()
+
+
 def start(
-    root: Path, *, port: int = 0, engine: str = "auto", host: str = "127.0.0.1"
+    root: Path,
+    *,
+    port: int = 0,
+    engine: str = "auto",
+    host: str = "127.0.0.1",
+    incomplete: bool = False,
 ) -> RunningSandbox:
     """Start a sandbox in the background and wait until it answers.
 
@@ -123,11 +199,14 @@ def start(
         0 takes a free one.
     engine : str
         ``auto``, ``docker`` or ``process``.
+    incomplete : bool
+        Whether a seed is about to be applied: until ``complete``, no other start continues it.
 
     Raises
     ------
     SandboxError
-        It runs already, cannot write its folder, or the port is taken.
+        It runs already, cannot write its folder, the port is taken, Docker was asked for and does
+        not answer, or the sandbox is what a cut-off seed left behind.
     """
     try:
         if (already := running(root)) is not None:
@@ -135,8 +214,15 @@ def start(
                 f"A sandbox runs on {root} already, at {already.url}. "
                 "Use it, stop it (winxnat sandbox stop), or choose another --dir."
             )
+        if (root / INCOMPLETE_FILE_NAME).exists():
+            raise SandboxError(
+                f"The seed of the sandbox in {root} was cut off, so that it is not whole. Delete "
+                f"it: winxnat sandbox reset --dir {root}"
+            )
         root.mkdir(parents=True, exist_ok=True)
         password = _ensure_password(root)
+        if incomplete:
+            (root / INCOMPLETE_FILE_NAME).touch()
         (root / SERVER_FILE_NAME).unlink(missing_ok=True)
         with (root / LOG_FILE_NAME).open("ab") as log:
             log_start = log.tell()
@@ -181,9 +267,7 @@ def _ensure_password(root: Path) -> str:
             f"The password in {PASSWORD_VARIABLE} cannot stand in a netrc file: use letters, "
             "digits and punctuation without blanks, quotes or '#'."
         )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as netrc:
-        netrc.write(f"machine 127.0.0.1\nlogin {ADMIN_USER}\npassword {password}\n")
+    write_netrc(path, ADMIN_USER, password)
     return password
 
 
@@ -246,7 +330,7 @@ def reset(root: Path) -> None:
     SandboxError
         The folder holds no sandbox, so nothing in it is touched.
     """
-    if not (root / DATABASE_FILE_NAME).exists():
+    if not any((root / name).exists() for name in (DATABASE_FILE_NAME, INCOMPLETE_FILE_NAME)):
         raise SandboxError(f"{root} holds no sandbox; nothing was deleted.")
     stop(root)
     shutil.rmtree(root)

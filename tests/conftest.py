@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deploy import sandbox_process
+from deploy.pytest_plugin import XnatSandbox
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -21,15 +20,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    """A running sandbox: where it is and who may administer it."""
-
-    url: str
-    root: Path
-    pid: int
-    admin_password: str
-    admin_user: str = "admin"
+# What the fixtures of this project's own plugin give (deploy.pytest_plugin).
+Sandbox = XnatSandbox
 
 
 def start_sandbox(root: Path, engine: str = "process") -> Sandbox:
@@ -39,19 +31,15 @@ def start_sandbox(root: Path, engine: str = "process") -> Sandbox:
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(xnat_sandbox_session: Sandbox) -> Sandbox:
     """One sandbox for the whole test run; tests use projects and users of their own in it."""
-    root = tmp_path_factory.mktemp("sandbox")
-    yield start_sandbox(root)
-    sandbox_process.stop(root)
+    return xnat_sandbox_session
 
 
 @pytest.fixture
-def fresh_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+def fresh_sandbox(xnat_sandbox: Sandbox) -> Sandbox:
     """A sandbox of this test's own, for tests that change site settings or stop it."""
-    root = tmp_path / "sandbox"
-    yield start_sandbox(root)
-    sandbox_process.stop(root)
+    return xnat_sandbox
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     announcement = settings.root / SERVER_FILE_NAME
     try:
         app = create_app(site)
+        if settings.engine == "docker":
+            site.runner.engine.ping()
     except EngineUnavailableError as error:
         print(f"The sandbox cannot run containers: {error}", file=sys.stderr)  # noqa: T201 - same
         return 2

@@ -21,6 +21,7 @@ from deploy.sandbox import (
     account_grants,
     accounts,
     anonymize_api,
+    api_description,
     automation_api,
     availability,
     catalogs,
@@ -58,6 +59,7 @@ from deploy.sandbox.dicom_receiver import Receivers
 from deploy.sandbox.errors import HttpError
 from deploy.sandbox.event_dispatch import EventDispatcher
 from deploy.sandbox.guard import Guard
+from deploy.sandbox.request_log import LogRequests, RequestLog
 from deploy.sandbox.runner import Runner
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ _LOG = logging.getLogger("winxnat.sandbox")
 def _routes() -> list[BaseRoute]:
     parts = (
         logins,
+        api_description,
         account_grants,
         accounts,
         access_api,
@@ -143,18 +146,21 @@ def create_app(site: Site) -> Starlette:
     site.runner = Runner(site)
     site.receivers = Receivers(site)
     events = EventDispatcher(site)
+    requests_log = RequestLog(site.settings.root)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        requests_log.start()
         site.runner.recover()
         events.start()
         site.receivers.recover(dicomscp_api.list_receivers(site.store.connection))
         yield
         site.stop()
+        requests_log.stop()
 
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Guard, site=site)],
+        middleware=[Middleware(LogRequests, log=requests_log), Middleware(Guard, site=site)],
         exception_handlers={
             HttpError: _answer_error,
             HTTPException: _answer_unrouted,

@@ -77,11 +77,36 @@ def _call(request: Request) -> Call:
     )
 
 
+class HandlerRoute(Route):
+    """A route that remembers its handler, for the description of the interface.
+
+    Parameters
+    ----------
+    handler : callable
+        What answers; its docstring says what it does.
+    takes_body : bool
+        Whether the request's body is read.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response]],
+        methods: list[str],
+        handler: Handler | StreamHandler,
+        *,
+        takes_body: bool,
+    ) -> None:
+        super().__init__(path, endpoint, methods=methods)
+        self.handler = handler
+        self.takes_body = takes_body
+
+
 class Routes:
     """A table of routes in the making; order decides between overlapping paths."""
 
     def __init__(self) -> None:
-        self.routes: list[Route] = []
+        self.routes: list[HandlerRoute] = []
 
     def add(
         self, methods: str, *paths: str, body: bool = False
@@ -110,7 +135,10 @@ class Routes:
                     return await handler(call)  # type: ignore[misc, no-any-return] # iscoroutinefunction
                 return await run_in_threadpool(handler, call)  # type: ignore[arg-type] # same
 
-            self.routes.extend(Route(p, endpoint, methods=methods.split()) for p in paths)
+            self.routes.extend(
+                HandlerRoute(p, endpoint, methods.split(), handler, takes_body=body or streaming)
+                for p in paths
+            )
             return handler
 
         return register

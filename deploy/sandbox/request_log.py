@@ -1,0 +1,225 @@
+"""The log of requests, for people who debug a client: one readable line each, without secrets.
+
+Columns, separated by one blank: time (UTC), login of the user (``-`` for nobody), method, address,
+status, bytes of the answer's body, milliseconds, and for refusals the sentence that was answered.
+
+Shown are the values of query parameters that are known to be options or labels; every other value
+is masked, since people put birth dates and names there. Requests' bodies and headers are never
+looked at; tokens and e-mail addresses in paths are masked. Lines are made and written in a thread
+of their own.
+Not here: the log of the server's own faults, and reading this one (``deploy.sandbox_log``).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from logging.handlers import QueueListener, RotatingFileHandler
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_plus
+
+from starlette.requests import ClientDisconnect
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LOG = logging.getLogger("winxnat.sandbox.requests")
+
+FILE_NAME = "requests.log"
+MAX_FILE_BYTES = 4 * 1024 * 1024
+KEPT_FILES = 4
+"""Older logs, ``requests.log.1`` being the youngest of them."""
+
+MASK = "***"
+NOBODY = "-"
+
+SHOWN_PARAMETERS = frozenset(
+    {
+        "accessibility", "action", "all", "allowdatadeletion", "cache", "columns", "compression",
+        "concise", "contents", "dest", "direct-archive", "enable", "event-type", "expt_label",
+        "extract", "fieldnames", "file_content", "file_format", "format", "id",
+        "ignore-unparsable", "image", "import-handler", "inbody", "include-filter-mismatch",
+        "includealldataaccess", "index", "label", "limit", "listcontents", "locator", "meta",
+        "moveassessors", "newproject", "nonfinalized", "offset", "options", "overwrite",
+        "overwrite_files", "prearchive_code", "primary", "project", "project_id", "quarantine",
+        "recursive", "removefiles", "rename", "req_format", "resource",
+        "restricttoenabledforsite", "save-commands", "session", "since", "sortby", "sortorder",
+        "src", "status", "structure", "subject", "subject_id", "subject_label",
+        "subscription-id", "summary", "table", "type", "unversioned", "used", "version",
+        "wrapper", "xnattype", "xsi:type", "xsitype",
+    }
+)  # fmt: skip
+"""Names of query parameters, in lower case, whose values hold no identity and no secret."""
+
+_NAME = re.compile(r"[A-Za-z][\w:./\[\]@=-]{0,99}", re.ASCII)
+_TOKEN_PATH = re.compile(
+    r"(/services/++tokens/++(?:(?:issue|show|validate|invalidate)(?=/|$))?+).+",
+    re.IGNORECASE | re.DOTALL,
+)
+_SESSION_IN_PATH = re.compile(r";[^/=]*=[^/]*")
+_ADDRESS = re.compile(r"[^\s/@<>'\"]+@[^\s/@<>'\"]+")
+_MAX_REASON_BYTES = 1000
+_MAX_REASON_CHARACTERS = 300
+_MAX_ADDRESS_CHARACTERS = 2000
+_SHORTEST_MASKED = 3
+_FIRST_REFUSAL = 400
+_CLIENT_LEFT = 499
+_FAULT = 500
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer, as far as the log needs them."""
+
+    method: str
+    path: str
+    query: str
+    started_at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.perf_counter)
+    login: str = NOBODY
+    status: int = _FAULT
+    size: int = 0
+    seconds: float = 0.0
+    reason: bytes = b""
+
+
+def masked_path(path: str) -> str:
+    """Return a decoded path quoted for a log, without tokens and e-mail addresses."""
+    shown = _SESSION_IN_PATH.sub(f";{MASK}", path)
+    shown = _TOKEN_PATH.sub(rf"\1/{MASK}", shown)
+    return quote(_ADDRESS.sub(MASK, shown), safe="/:,*[]=;~")[:_MAX_ADDRESS_CHARACTERS]
+
+
+def masked_query(query: str) -> tuple[str, list[str]]:
+    """Return a query with values masked, and the values that were."""
+    shown, hidden = [], []
+    for part in query.split("&") if query else ():
+        name, equals, value = (unquote_plus(text) for text in part.partition("="))
+        if not equals or not _NAME.fullmatch(name):
+            hidden.append(name)
+            name = MASK
+        if name.lower() in SHOWN_PARAMETERS:
+            shown.append(f"{name}={quote(_ADDRESS.sub(MASK, value), safe='/:,*')}")
+        else:
+            shown.append(f"{name}={MASK}")
+            hidden.append(value)
+    return "&".join(shown)[:_MAX_ADDRESS_CHARACTERS], hidden
+
+
+def masked_reason(body: bytes, hidden: list[str]) -> str:
+    """Return the sentence of a refusal on one line, without the values that were masked."""
+    text = " ".join(body.decode("utf-8", "replace").split())
+    for value in hidden:
+        if len(value) >= _SHORTEST_MASKED:
+            text = text.replace(value, MASK)
+    return _ADDRESS.sub(MASK, text)[:_MAX_REASON_CHARACTERS]
+
+
+def line_of(exchange: Exchange) -> str:
+    """Return the log's line for an exchange."""
+    moment = datetime.fromtimestamp(exchange.started_at, UTC)
+    query, hidden = masked_query(exchange.query)
+    address = masked_path(exchange.path) + (f"?{query}" if query else "")
+    columns = [
+        f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z",
+        exchange.login,
+        exchange.method,
+        address,
+        str(exchange.status),
+        str(exchange.size),
+        f"{exchange.seconds * 1000:.1f}",
+        masked_reason(exchange.reason, hidden),
+    ]
+    return " ".join(columns).rstrip()
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return line_of(record.__dict__["exchange"])
+
+
+class _PrivateFile(RotatingFileHandler):
+    """A log that its owner alone may read: labels and file names are in it."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return io.TextIOWrapper(io.FileIO(descriptor, "a"), encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        del record
+        _LOG.exception("A line of %s could not be written.", FILE_NAME)
+
+
+class RequestLog:
+    """The log's file and the thread that writes it.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``requests.log``; a long one is renamed and a new one begun.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
+        self._file = _PrivateFile(
+            folder / FILE_NAME, maxBytes=max_bytes, backupCount=KEPT_FILES, delay=True
+        )
+        self._file.setFormatter(_Line())
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._listener = QueueListener(self._queue, self._file)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._listener.start()
+
+    def add(self, exchange: Exchange) -> None:
+        """Have a line written soon."""
+        self._queue.put(logging.makeLogRecord({"exchange": exchange}))
+
+    def stop(self) -> None:
+        """Write what waits, and end."""
+        self._listener.stop()
+        self._file.close()
+
+
+class LogRequests:
+    """ASGI middleware around all others: notes each exchange once its answer is sent."""
+
+    def __init__(self, app: ASGIApp, log: RequestLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+            elif message["type"] == "http.response.body":
+                body = message.get("body", b"")
+                exchange.size += len(body)
+                if exchange.status >= _FIRST_REFUSAL and len(exchange.reason) < _MAX_REASON_BYTES:
+                    exchange.reason += bytes(body[:_MAX_REASON_BYTES])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except ClientDisconnect:
+            exchange.status = _CLIENT_LEFT
+            raise
+        finally:
+            exchange.seconds = time.perf_counter() - exchange.started
+            exchange.path = scope["path"]  # in its one spelling, if the guard took it
+            user = scope.get("state", {}).get("user")
+            exchange.login = NOBODY if user is None else user.login
+            self._log.add(exchange)
