@@ -78,7 +78,7 @@ def test_the_example_in_the_documentation_fills_a_site(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything that the example describes is on the server, with its files, byte by byte."""
-    monkeypatch.setenv("MILO_PASSWORD", "a-password-from-outside")
+    monkeypatch.setenv("READER_PASSWORD", "a-password-from-outside")
 
     server = start_seeded(root, _documented_seed(tmp_path), engine="process").server
 
@@ -101,18 +101,18 @@ def test_users_of_the_example_have_their_groups_and_passwords(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A made-up password is in a netrc file of mode 600; one from the environment is in none."""
-    monkeypatch.setenv("MILO_PASSWORD", "a-password-from-outside")
+    monkeypatch.setenv("READER_PASSWORD", "a-password-from-outside")
 
     server = start_seeded(root, _documented_seed(tmp_path), engine="process").server
 
-    netrc = server.netrc_of("olivia")
-    owner = _Reader(server, "olivia", sandbox_process.read_password(netrc))
-    collaborator = _Reader(server, "milo", "a-password-from-outside")
+    netrc = server.netrc_of("lead")
+    owner = _Reader(server, "lead", sandbox_process.read_password(netrc))
+    collaborator = _Reader(server, "reader", "a-password-from-outside")
     assert stat.S_IMODE(netrc.stat().st_mode) == 0o600
-    assert not server.netrc_of("milo").exists()
+    assert not server.netrc_of("reader").exists()
     members = owner.get("/data/projects/PILOT/users").json()["ResultSet"]["Result"]
     assert {(row["login"], row["displayname"]) for row in members} == {
-        ("admin", "Owners"), ("olivia", "Owners"), ("milo", "Collaborators"),
+        ("admin", "Owners"), ("lead", "Owners"), ("reader", "Collaborators"),
     }  # fmt: skip
     assert collaborator.get("/data/projects/PILOT/subjects").status_code == 200
     everything = [path for path in root.rglob("*") if path.is_file()]
