@@ -6,6 +6,7 @@ Not here: the work (``deploy.sandbox_process``) and the server (``deploy.sandbox
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,6 +182,10 @@ def reset(root: Path | None, *, dry_run: bool, yes: bool) -> None:
         click.echo(f"Would stop the sandbox and delete {folder} with all projects in it.")
         return
     if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(
+                "Nobody can be asked here whether the sandbox may be deleted; say --yes."
+            )
         click.confirm(f"Delete {folder} with all projects in it?", abort=True)
     sandbox_process.reset(folder)
     click.echo(f"Deleted {folder}.")

@@ -15,6 +15,8 @@ from typing import Any
 from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
+from deploy.sandbox.expressions import Expression, ExpressionError
+
 
 class MatcherError(Exception):
     """A matcher or path is not JSONPath."""
@@ -30,8 +32,16 @@ class _Environment(JSONPathEnvironment):
     """JSONPath whose ``in`` and ``contains`` look into what a path with ``*`` selects.
 
     Without this, ``'DICOM' in @.resources[*].label`` compares with nodes instead of their values,
-    and with a single resource would find 'DICOM' inside the text 'DICOM-RT'.
+    and with a single resource would find 'DICOM' inside the text 'DICOM-RT'. Expressions have
+    a limit of time; the functions ``match`` and ``search``, which would have none and which Jayway
+    does not know, are not there.
     """
+
+    def setup_function_extensions(self) -> None:
+        """Announce the functions of the standard but two."""
+        super().setup_function_extensions()
+        for name in ("match", "search"):
+            del self.function_extensions[name]
 
     def compare(self, left: object, operator: str, right: object) -> bool:
         """Return whether the comparison holds."""
@@ -41,6 +51,10 @@ class _Environment(JSONPathEnvironment):
             return any(
                 super(_Environment, self).compare(each, "==", right) for each in _members(left)
             )
+        if operator == "=~":
+            if not isinstance(left, str) or not isinstance(right, re.Pattern):
+                return False
+            return Expression(right.pattern, flags=right.flags).fits(left)
         return super().compare(left, operator, right)
 
 
@@ -62,6 +76,11 @@ def matching(matcher: str, documents: Sequence[dict[str, Any]]) -> list[int]:
         standard = _LENGTH.sub(r"length(\1)", matcher)
         found = _ENVIRONMENT.finditer(f"$[?({standard})]", list(documents))
         return [int(match.parts[0]) for match in found]
+    except ExpressionError as error:
+        raise MatcherError(
+            f"An expression of the matcher {matcher!r} cannot be used: {error}. "
+            "Mend it in the command."
+        ) from error
     except (JSONPathError, RecursionError, re.error) as error:
         raise MatcherError(
             f"The matcher {matcher!r} is not a JSONPath filter. Mend it in the command."
@@ -78,7 +97,7 @@ def value_at(path: str, document: dict[str, Any]) -> Any:
     """
     try:
         match = _ENVIRONMENT.match(path, document)
-    except (JSONPathError, RecursionError, re.error) as error:
+    except (JSONPathError, RecursionError, re.error, ExpressionError) as error:
         raise MatcherError(f"The path {path!r} is not JSONPath. Mend it in the command.") from error
     return None if match is None else match.obj
 

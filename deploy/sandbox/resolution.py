@@ -6,7 +6,6 @@ Follows the Container Service's command resolution. Not here: the text of values
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from commands.substitution import (
     resolve_template,
 )
 from deploy.sandbox import matchers
+from deploy.sandbox.expressions import Expression, ExpressionError
 from deploy.sandbox.object_items import Item
 from deploy.sandbox.object_tree import CHILD_LISTS, ObjectTree, UnknownItemError
 
@@ -241,14 +241,15 @@ def _property_value(tree: ObjectTree, item: Item, name: str) -> str | None:
 
 def _parsed(each: DerivedInput, value: str) -> str:
     try:
-        match = re.search(each.parser or "", value)
-    except re.error as error:
+        match = Expression(each.parser or "").search(value)
+    except ExpressionError as error:
         raise ResolutionError(
-            f"Input '{each.name}': its parser is no regular expression. Mend the command."
+            f"Input '{each.name}': its parser cannot be used: {error}. Mend the command."
         ) from error
     if match is None:
         return ""
-    return match[1] if match.re.groups and match[1] is not None else match[0]
+    first = match[1] if match.re.groups else None
+    return str(match[0] if first is None else first)
 
 
 def _derived_objects(

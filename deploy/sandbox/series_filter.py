@@ -25,6 +25,7 @@ from deploy.sandbox.archives import bounded
 from deploy.sandbox.dicom_headers import MAX_DEFLATED_BYTES, MAX_VALUE_CHARACTERS, read_header
 from deploy.sandbox.dicom_sessions import Study, group
 from deploy.sandbox.errors import bad_request, not_implemented
+from deploy.sandbox.expressions import Expression, ExpressionError
 
 MAX_LIST_CHARACTERS = 100_000
 _SERIES_DESCRIPTION = Tag(0x0008, 0x103E)
@@ -45,7 +46,7 @@ class SeriesFilter:
 
     enabled: bool
     mode: Mode
-    expressions: Mapping[BaseTag, tuple[re.Pattern[str] | str, ...]]
+    expressions: Mapping[BaseTag, tuple[Expression | str, ...]]
 
     def accepts(self, values: Mapping[BaseTag, str | None]) -> bool:
         """Return whether a file stays; a value is None where the element is absent."""
@@ -57,10 +58,15 @@ class SeriesFilter:
         return matched == (self.mode is Mode.WHITELIST)
 
 
-def _matches(expression: re.Pattern[str] | str, value: str | None) -> bool:
+def _matches(expression: Expression | str, value: str | None) -> bool:
     if isinstance(expression, str):
         return (value is not None) == (expression == "EXISTS")
-    return value is not None and expression.search(value) is not None
+    try:
+        return value is not None and expression.search(value) is not None
+    except ExpressionError as error:
+        raise bad_request(
+            f"A line of the series import filter cannot be applied: {error}. Nothing was imported."
+        ) from error
 
 
 def read_filter(document: Any) -> SeriesFilter:
@@ -87,8 +93,8 @@ def read_filter(document: Any) -> SeriesFilter:
     return SeriesFilter(_TRUE_WORDS[enabled], Mode(mode), _expressions(listed))
 
 
-def _expressions(listed: str) -> dict[BaseTag, tuple[re.Pattern[str] | str, ...]]:
-    found: dict[BaseTag, list[re.Pattern[str] | str]] = {}
+def _expressions(listed: str) -> dict[BaseTag, tuple[Expression | str, ...]]:
+    found: dict[BaseTag, list[Expression | str]] = {}
     tag = _SERIES_DESCRIPTION
     for number, line in enumerate(listed.splitlines(), 1):
         code = line.strip()
@@ -97,13 +103,13 @@ def _expressions(listed: str) -> dict[BaseTag, tuple[re.Pattern[str] | str, ...]
         if code.startswith("[") and code.endswith("]"):
             tag = _element(code[1:-1].strip(), number)
             continue
-        expression: re.Pattern[str] | str = code
+        expression: Expression | str = code
         if code not in {"EXISTS", "!EXISTS"}:
             try:
-                expression = re.compile(code, re.IGNORECASE)
-            except (re.error, RecursionError, OverflowError) as error:
+                expression = Expression(code, ignore_case=True)
+            except ExpressionError as error:
                 raise bad_request(
-                    f"Line {number} of the filter's list is not a regular expression."
+                    f"Line {number} of the filter's list cannot be used: {error}."
                 ) from error
         found.setdefault(tag, []).append(expression)
     return {each: tuple(expressions) for each, expressions in found.items()}

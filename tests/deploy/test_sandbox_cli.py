@@ -166,7 +166,7 @@ def test_reset_asks_before_it_deletes(run: Run, tmp_path: Path) -> None:
     done = run("reset", "--yes")
 
     assert (dry.returncode, "Would" in dry.stdout) == (0, True)
-    assert unanswered.returncode != 0
+    assert (unanswered.returncode, "--yes" in unanswered.stderr) == (2, True)
     assert was_there
     assert done.returncode == 0
     assert not root.exists()

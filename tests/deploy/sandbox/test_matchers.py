@@ -72,3 +72,19 @@ def test_value_at_path():
 def test_json_list(text: str, expected: list[str] | None):
     """Only a JSON list of texts counts as several values."""
     assert json_list(text) == expected
+
+
+def test_an_expression_that_takes_exponential_time_is_given_up():
+    # The standard library would need hours for it.
+    with pytest.raises(MatcherError, match="too long"):
+        matching("@.label =~ /^(a|aa)+$/", [{"label": "a" * 64 + "!"}])
+
+
+@pytest.mark.parametrize("call", ["match(@.label, 'T1')", "search(@.label, 'T1')"])
+def test_functions_that_jayway_does_not_have_are_refused(call: str):
+    with pytest.raises(MatcherError):
+        matching(call, [{"label": "T1"}])
+
+
+def test_the_flag_for_any_case_counts():
+    assert matching("@.label =~ /t1.*/i", [{"label": "T1w"}, {"label": "T2w"}]) == [0]
