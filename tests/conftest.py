@@ -53,3 +53,15 @@ def samples() -> Path:
             "or set WINXNAT_SAMPLES"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def client_sources() -> Path:
+    """The unpacked source packages of xnatpy and pyxnat, which hold their own tests."""
+    folder = os.environ.get("WINXNAT_CLIENT_SOURCES")
+    if not folder:
+        pytest.skip(
+            "the clients' source packages are not here; unpack them and set "
+            "WINXNAT_CLIENT_SOURCES (run: bash .ci/run)"
+        )
+    return Path(folder)

@@ -208,6 +208,10 @@ class DataTypes:
         """Return the simple type that a type with text content holds, or None."""
         return self._types[name].value_type
 
+    def text_name(self, member: Member) -> str:
+        """Return what XNAT calls the text of an element: its type's name, or else its own."""
+        return member.name if member.inline else member.type_name.partition(":")[2]
+
     # Paths ----------------------------------------------------------------------------------
 
     def leaf(self, name: str, path: str) -> Leaf | None:
@@ -235,8 +239,9 @@ class DataTypes:
         if member.many:
             spelled += _bracket(self.members(typed), bracket)
         own_value = self.value_type(typed)
-        if own_value is not None and (not rest or rest == [(member.name, "")]):
-            tail = f"/{member.name}" if member.many else ""
+        text_name = self.text_name(member)
+        if own_value is not None and (not rest or rest == [(text_name, "")]):
+            tail = f"/{text_name}" if member.many else ""
             return Leaf(spelled + tail, own_value, long=member.many)
         return self._walk(typed, rest, f"{spelled}/") if rest else None
 

@@ -31,6 +31,7 @@ KEYWORDS = (
     "PixelBandwidth", "SoftwareVersions", "ProtocolName", "ReceiveCoilName", "FlipAngle",
     "StudyInstanceUID", "SeriesInstanceUID", "StudyID", "SeriesNumber", "InstanceNumber",
     "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "StudyComments",
+    "ScanOptions", "ImageOrientationPatient",
 )  # fmt: skip
 """The elements that are read; everything that XNAT's importer needs of a plain image."""
 

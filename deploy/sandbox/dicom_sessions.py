@@ -58,11 +58,13 @@ _SCAN_FIELDS = {
     "parameters/imageType": "ImageType",
     "parameters/scanSequence": "ScanningSequence",
     "parameters/seqVariant": "SequenceVariant",
+    "parameters/scanOptions": "ScanOptions",
     "parameters/acqType": "MRAcquisitionType",
     "parameters/pixelBandwidth": "PixelBandwidth",
     "parameters/voxelRes/z": "SliceThickness",
-    "parameters/matrix/x": "Columns",
-    "parameters/matrix/y": "Rows",
+    # XNAT keeps the matrix of the images here, and writes no unit.
+    "parameters/fov/x": "Columns",
+    "parameters/fov/y": "Rows",
     "parameters/kvp": "KVP",
 }
 
@@ -211,7 +213,10 @@ def session_fields(types: DataTypes, study: Study) -> dict[str, str]:
 def scan_fields(types: DataTypes, series: Series) -> dict[str, str]:
     """Return the fields of a series' scan."""
     header = series.header
-    values = {path: header.get(keyword) for path, keyword in _SCAN_FIELDS.items()}
+    # XNAT doubles the backslash between the values of one element.
+    values = {
+        path: header.get(keyword).replace("\\", "\\\\") for path, keyword in _SCAN_FIELDS.items()
+    }
     values["type"] = header.get("SeriesDescription") or "unknown"
     values["quality"] = "usable"
     values["frames"] = str(series.frames)
@@ -220,9 +225,7 @@ def scan_fields(types: DataTypes, series: Series) -> dict[str, str]:
     spacing = header.get("PixelSpacing").split("\\")
     if len(spacing) == 2:  # noqa: PLR2004 - between rows, between columns
         values["parameters/voxelRes/y"], values["parameters/voxelRes/x"] = spacing
-        values["parameters/voxelRes/units"] = "mm"
-    flip = values["parameters/flip"]
-    values["parameters/flip"] = str(header.number("FlipAngle")) if flip else ""
+    values["parameters/orientation"] = _orientation(header.get("ImageOrientationPatient"))
     return checked_fields(types, series.xsi_type, values)
 
 
@@ -238,6 +241,20 @@ def checked_fields(types: DataTypes, xsi_type: str, values: Mapping[str, str]) -
         except HttpError:
             continue  # a header that breaks the rules says nothing about this field
     return fields
+
+
+def _orientation(text: str) -> str:
+    """Return ``Sag``, ``Cor`` or ``Tra`` for the direction cosines of rows and columns.
+
+    The plane is named by the patient's axis (DICOM PS3.3, C.7.6.2.1.1) to which its normal is
+    nearest; empty where there are no six numbers.
+    """
+    try:
+        rx, ry, rz, cx, cy, cz = (float(each) for each in text.split("\\"))
+    except ValueError:
+        return ""
+    normal = (abs(ry * cz - rz * cy), abs(rz * cx - rx * cz), abs(rx * cy - ry * cx))
+    return ("Sag", "Cor", "Tra")[normal.index(max(normal))]
 
 
 def _date(text: str) -> str:

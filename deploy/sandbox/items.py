@@ -78,7 +78,7 @@ def _item_of_fields(types: DataTypes, xsi_type: str, fields: dict[str, str]) -> 
         else:
             parts.setdefault(place, {})[rest] = text
     listed: dict[str, list[Item]] = {}
-    for (path, bracket), values in sorted(parts.items()):
+    for (path, bracket), values in parts.items():
         part_type = _part_type(types, xsi_type, path)
         part = _item_of_fields(types, part_type, values)
         key, equals, value = bracket.partition("=")

@@ -98,6 +98,8 @@ def _answer(  # noqa: PLR0913 - what tells the lists apart
         partial(call.site.rights.visible_projects, call.user),
     )
     names = _asked(call, level, more)
+    # XNAT adds the key of the rows to whatever is asked for; clients rely on it.
+    names.append("ID" if level in {PROJECT, SUBJECT} else f"{root_type}/ID")
     if level == EXPERIMENT and call.site.types.is_abstract(root_type):
         names += ("xsiType", "project")  # XNAT always adds them to lists of a general type
     chosen = _chosen(columns, names)

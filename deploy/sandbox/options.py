@@ -5,10 +5,10 @@ from __future__ import annotations
 from deploy.sandbox.call import Call
 from deploy.sandbox.errors import not_implemented
 
+# XNAT's old pipelines and its unification of scan types (triggerPipelines, fixScanTypes) have
+# nothing to do on a site that has set up neither, such as this: the options change nothing.
 _NOT_DONE = frozenset({"_lock", "_unlock", "_obsolete"})
-_NOT_DONE_IF_TRUE = frozenset(
-    {"triggerpipelines", "fixscantypes", "pulldatafromheaders", "allowdatadeletion"}
-)
+_NOT_DONE_IF_TRUE = frozenset({"pulldatafromheaders", "allowdatadeletion"})
 
 
 def refuse_unknown_options(call: Call, *further: str) -> None:

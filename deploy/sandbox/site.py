@@ -109,7 +109,12 @@ class Site:
         if any(user.is_admin for user in self.people.everybody()):
             return
         self.people.create(
-            login, password, email="admin@example.org", roles=frozenset({ADMINISTRATOR})
+            login,
+            password,
+            email="admin@example.org",
+            first_name="Admin",
+            last_name="Admin",
+            roles=frozenset({ADMINISTRATOR}),
         )
 
     def get(self, name: str) -> Any:

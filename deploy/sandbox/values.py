@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 
 from deploy.sandbox.datatypes import Leaf
@@ -19,6 +20,8 @@ _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]+")
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _FLOAT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+# Between these, Java's Double.toString writes no exponent.
+_JAVA_SMALL, _JAVA_LARGE = 1e-3, 1e7
 _TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
 
 
@@ -72,7 +75,18 @@ def _integer(text: str) -> str:
 def _float(text: str) -> str:
     if not _FLOAT.fullmatch(text) or not math.isfinite(float(text)):
         raise ValueError(text)
-    return text
+    return _java_number(float(text))
+
+
+def _java_number(number: float) -> str:
+    """Return a number as XNAT prints it: by the rules of Java's ``Double.toString``."""
+    digits = repr(abs(number))
+    if abs(number) >= _JAVA_LARGE or 0 < abs(number) < _JAVA_SMALL:
+        mantissa, _, exponent = f"{Decimal(digits).normalize():E}".partition("E")
+        digits = f"{mantissa if '.' in mantissa else mantissa + '.0'}E{int(exponent)}"
+    elif "e" in digits:  # Python writes small numbers so, a little later than Java
+        digits = f"{Decimal(digits):f}"
+    return f"-{digits}" if math.copysign(1, number) < 0 else digits
 
 
 def _boolean(text: str) -> str:

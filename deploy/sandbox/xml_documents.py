@@ -121,7 +121,8 @@ def _read_part(
             path += f"[name={name_key}]" if name_key is not None else f"[{counts.get(step, 0)}]"
             counts[step] = counts.get(step, 0) + 1
         if types.value_type(inner) is not None:
-            document.values.append((f"{path}/{step}" if member.many else path, child.text or ""))
+            tail = f"/{types.text_name(member)}" if member.many else ""
+            document.values.append((path + tail, child.text or ""))
             if member.many:
                 continue
         _read_part(types, document, inner, child, f"{path}/")
@@ -171,8 +172,9 @@ def _write_part(types: DataTypes, item: Item, node: ET.Element) -> None:
     for path, items in item.children:
         *containers, last = path.split("/")
         owner, place = _descend(types, item.xsi_type, node, containers)
+        declared = types.members(owner)[last.lower()].type_name
         for child in items:
             inner = ET.SubElement(place, f"{{{types.namespace(owner, last)}}}{last}")
-            if "/" not in child.xsi_type:
+            if "/" not in child.xsi_type and child.xsi_type != declared:
                 inner.set(_XSI_TYPE, child.xsi_type)
             _write_part(types, child, inner)

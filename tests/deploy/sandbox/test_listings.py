@@ -17,11 +17,12 @@ def _csv(text: str) -> list[dict[str, str]]:
 DEFAULT_HEADERS = [
     ("/data/projects", "ID,secondary_ID,name,description,pi_firstname,pi_lastname,URI"),
     ("{p}/subjects", "ID,project,label,insert_date,insert_user,URI"),
-    ("{p}/experiments", "ID,project,date,xsiType,label,insert_date,URI"),
+    ("{p}/experiments", "ID,project,date,xsiType,label,insert_date,xnat:subjectassessordata/id,URI"),
     ("{e}/scans",
      "xnat_imagescandata_id,ID,type,quality,xsiType,note,series_description,URI"),
     ("{e}/assessors",
-     "ID,project,date,xsiType,label,insert_date,session_ID,session_label,URI"),
+     "ID,project,date,xsiType,label,insert_date,session_ID,session_label,"
+     "xnat:imageassessordata/id,URI"),
     ("{e}/reconstructions", "xnat_reconstructedimagedata_id,ID,type,baseScanType,URI"),
 ]  # fmt: skip
 
@@ -43,7 +44,13 @@ def test_json_lists_have_text_only(admin: Any, study: Any) -> None:
     assert result["totalRecords"] == "1"
     assert result["xsiType"] == "xnat:subjectData"
     assert result["Result"] == [
-        {"label": "S1", "yob": "1980", "dob": "", "URI": f"/data/subjects/{study.subject_id}"}
+        {
+            "label": "S1",
+            "yob": "1980",
+            "dob": "",
+            "ID": study.subject_id,
+            "URI": f"/data/subjects/{study.subject_id}",
+        }
     ]
 
 
@@ -69,7 +76,8 @@ def test_headers_are_short_names_or_lower_case(
     """A column's header is its short name if it has one, else the lower-case path, or none."""
     (row,) = admin.rows(f"{study.path}/experiments", columns=f"ID,{asked}")
 
-    always = {"ID", "URI", "xsiType", "project"}  # the last two in lists of a general type
+    # The last two in lists of a general type; the key, named after the type, in all.
+    always = {"ID", "xnat:subjectassessordata/id", "URI", "xsiType", "project"}
     assert set(row) == always | {header or "ID"}
 
 
