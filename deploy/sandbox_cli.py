@@ -81,7 +81,12 @@ def _show(server: RunningSandbox, *, as_json: bool, logins: tuple[str, ...] = ()
 @_dir_option
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=_DEFAULT_PORT, show_default=True,
-    help="Port to listen on, on this machine only; 0 takes a free one.",
+    help="Port to listen on; 0 takes a free one.",
+)  # fmt: skip
+@click.option(
+    "--host", default="127.0.0.1", show_default=True,
+    help="Address of this machine to listen on; others than the default let other machines or "
+    "containers in.",
 )  # fmt: skip
 @click.option(
     "--engine", type=click.Choice(["auto", "docker", "process"]), default="auto",
@@ -92,8 +97,8 @@ def _show(server: RunningSandbox, *, as_json: bool, logins: tuple[str, ...] = ()
     help="YAML file that describes what a new sandbox holds; see docs/sandbox.md.",
 )  # fmt: skip
 @_json_option
-def start(
-    root: Path | None, port: int, engine: str, seed_path: Path | None, *, as_json: bool
+def start(  # noqa: PLR0913 - one argument for each option
+    root: Path | None, port: int, host: str, engine: str, seed_path: Path | None, *, as_json: bool
 ) -> None:
     """Start the sandbox in the background."""
     from deploy import sandbox_process  # noqa: PLC0415 - keeps --help quick
@@ -104,12 +109,12 @@ def start(
         )
     folder = _folder(root)
     if seed_path is None:
-        server = sandbox_process.start(folder, port=port, engine=engine)
+        server = sandbox_process.start(folder, port=port, engine=engine, host=host)
         _show(server, as_json=as_json)
         return
     from deploy.seeding import start_seeded  # noqa: PLC0415 - keeps starting without one quick
 
-    seeded = start_seeded(folder, seed_path, port=port, engine=engine)
+    seeded = start_seeded(folder, seed_path, port=port, engine=engine, host=host)
     _show(seeded.server, as_json=as_json, logins=seeded.logins)
 
 

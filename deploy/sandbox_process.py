@@ -20,6 +20,7 @@ from pathlib import Path
 import platformdirs
 
 ADMIN_USER = "admin"
+LOOPBACK = "127.0.0.1"
 PASSWORD_VARIABLE = "WINXNAT_SANDBOX_PASSWORD"  # noqa: S105 - the variable's name
 SERVER_FILE_NAME = "server.json"
 LOCK_FILE_NAME = "server.lock"
@@ -119,12 +120,15 @@ def read_password(netrc_path: Path) -> str:
     return words[words.index("password") + 1]
 
 
-def write_netrc(path: Path, login: str, password: str) -> None:
-    """Write a new netrc file that only its owner can read."""
+def write_netrc(path: Path, login: str, password: str, host: str = LOOPBACK) -> None:
+    """Write a netrc file for a server that listens on a host, which only its owner can read."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as netrc:
-        netrc.write(f"machine 127.0.0.1\nlogin {login}\npassword {password}\n")
+        netrc.write(f"machine {host}\nlogin {login}\npassword {password}\n")
+    partial.replace(path)
 
 
 def running(root: Path) -> RunningSandbox | None:
@@ -186,7 +190,7 @@ def start(
     *,
     port: int = 0,
     engine: str = "auto",
-    host: str = "127.0.0.1",
+    host: str = LOOPBACK,
     incomplete: bool = False,
 ) -> RunningSandbox:
     """Start a sandbox in the background and wait until it answers.
@@ -199,6 +203,8 @@ def start(
         0 takes a free one.
     engine : str
         ``auto``, ``docker`` or ``process``.
+    host : str
+        Address of this machine to listen on. Any but the loopback lets others in.
     incomplete : bool
         Whether a seed is about to be applied: until ``complete``, no other start continues it.
 
@@ -221,6 +227,7 @@ def start(
             )
         root.mkdir(parents=True, exist_ok=True)
         password = _ensure_password(root)
+        write_netrc(root / NETRC_FILE_NAME, ADMIN_USER, password, host)
         if incomplete:
             (root / INCOMPLETE_FILE_NAME).touch()
         (root / SERVER_FILE_NAME).unlink(missing_ok=True)
@@ -267,7 +274,6 @@ def _ensure_password(root: Path) -> str:
             f"The password in {PASSWORD_VARIABLE} cannot stand in a netrc file: use letters, "
             "digits and punctuation without blanks, quotes or '#'."
         )
-    write_netrc(path, ADMIN_USER, password)
     return password
 
 

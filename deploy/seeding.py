@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from commands.catalog import find
 from commands.service_json import command_to_json
@@ -45,7 +46,14 @@ class SeedingError(SeedError):
     """The server refused a part of the seed; the message says which line and why."""
 
 
-def start_seeded(root: Path, seed_path: Path, *, port: int = 0, engine: str = "auto") -> Seeded:
+def start_seeded(
+    root: Path,
+    seed_path: Path,
+    *,
+    port: int = 0,
+    engine: str = "auto",
+    host: str = sandbox_process.LOOPBACK,
+) -> Seeded:
     """Start a new sandbox and fill it; on any trouble nothing of it is left.
 
     Parameters
@@ -66,7 +74,7 @@ def start_seeded(root: Path, seed_path: Path, *, port: int = 0, engine: str = "a
     existed = root.exists()
     sandbox_process.require_new(root)
     try:
-        server = sandbox_process.start(root, port=port, engine=engine, incomplete=True)
+        server = sandbox_process.start(root, port=port, engine=engine, host=host, incomplete=True)
         Filling(server, document).go()
         sandbox_process.complete(root)
     except BaseException:
@@ -123,7 +131,9 @@ class Filling:
     def _user(self, transport: Transport, user: SeedUser) -> None:
         if user.password_from is None:
             password = secrets.token_urlsafe(18)
-            sandbox_process.write_netrc(self._server.netrc_of(user.login), user.login, password)
+            host = urlsplit(self._server.url).hostname or sandbox_process.LOOPBACK
+            netrc_path = self._server.netrc_of(user.login)
+            sandbox_process.write_netrc(netrc_path, user.login, password, host)
         else:
             password = os.environ[user.password_from]
         account = {

@@ -227,3 +227,14 @@ def test_log_follows_across_a_rotation(tmp_path: Path) -> None:
         following.terminate()
 
     assert [each.split()[3].rpartition("=")[2] for each in seen] == ["old", "one", "two", "three"]
+
+
+def test_a_server_for_containers_listens_where_it_is_told(run: Run) -> None:
+    """With ``--host`` the server answers there, and the netrc file names that host."""
+    result = run("start", "--port", "0", "--engine", "process", "--host", "127.0.0.2", "--json")
+
+    document = json.loads(result.stdout)
+    assert document["url"].startswith("http://127.0.0.2:")
+    assert "machine 127.0.0.2\n" in Path(document["netrc"]).read_text()
+    answer = requests.get(document["url"] + "/xapi/siteConfig/buildInfo", timeout=30)
+    assert answer.status_code == 200

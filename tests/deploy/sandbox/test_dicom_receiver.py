@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -252,3 +254,66 @@ def test_rights_on_receivers(make_user: Any, guest: Api) -> None:
     assert (person.get(BASE).status_code, guest.get(BASE).status_code) == (200, 401)
     assert person.post(BASE, json={"aeTitle": "A", "port": 1}).status_code == 403
     assert guest.post(BASE, json={"aeTitle": "A", "port": 1}).status_code == 401
+
+
+@pytest.fixture
+def orthanc(receiver: dict[str, Any], tmp_path: Path) -> Iterator[str]:
+    """The address of an Orthanc, another maker's DICOM server, that knows our receiver."""
+    program = shutil.which("Orthanc")
+    if program is None:
+        pytest.skip("Orthanc is not here; install it: apt-get install orthanc")
+    port = _free_port()
+    settings = {
+        "HttpPort": port,
+        "DicomPort": _free_port(),
+        "DicomAet": "ORTHANC",
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "StorageDirectory": str(tmp_path / "orthanc"),
+        "IndexDirectory": str(tmp_path / "orthanc"),
+        "DicomModalities": {"xnat": ["XNAT", "127.0.0.1", receiver["port"]]},
+        "Plugins": [],
+    }
+    path = tmp_path / "orthanc.json"
+    path.write_text(json.dumps(settings))
+    server = subprocess.Popen(
+        [program, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address + "/system", server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(PATIENCE_S)
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up and server.poll() is None:
+        try:
+            if requests.get(address, timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    pytest.fail("Orthanc did not start.")
+
+
+def test_orthanc_forwards_a_study(
+    admin: Api, make_project: Any, orthanc: str, tmp_path: Path
+) -> None:
+    """Orthanc finds our receiver by C-ECHO and sends it a study, which becomes a session."""
+    project = make_project()
+    for path in _images(tmp_path, project, count=20):
+        stored = requests.post(f"{orthanc}/instances", data=path.read_bytes(), timeout=30)
+        assert stored.status_code == 200, stored.text
+    (study,) = requests.get(f"{orthanc}/studies", timeout=30).json()
+
+    echo = requests.post(f"{orthanc}/modalities/xnat/echo", data="{}", timeout=30)
+    sent = requests.post(f"{orthanc}/modalities/xnat/store", data=study, timeout=60)
+
+    assert (echo.status_code, sent.status_code) == (200, 200)
+    assert (sent.json()["InstancesCount"], sent.json()["FailedInstancesCount"]) == (20, 0)
+    (session,) = _wait(admin, f"/data/projects/{project}/experiments", 1)
+    files = admin.rows(f"/data/experiments/{session['ID']}/scans/1/resources/DICOM/files")
+    assert len(files) == 20
