@@ -236,5 +236,6 @@ def test_a_server_for_containers_listens_where_it_is_told(run: Run) -> None:
     document = json.loads(result.stdout)
     assert document["url"].startswith("http://127.0.0.2:")
     assert "machine 127.0.0.2\n" in Path(document["netrc"]).read_text()
-    answer = requests.get(document["url"] + "/xapi/siteConfig/buildInfo", timeout=30)
+    password = sandbox_process.read_password(Path(document["netrc"]))
+    answer = requests.get(document["url"] + "/data/auth", auth=("admin", password), timeout=30)
     assert answer.status_code == 200
