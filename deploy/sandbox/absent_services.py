@@ -1,4 +1,4 @@
-"""Services around files that a real XNAT has and the sandbox has not: each answers 501.
+"""Services that a real XNAT has and the sandbox has not: each answers 501.
 
 Not here: anything that does something.
 """
@@ -12,6 +12,12 @@ from deploy.sandbox.errors import not_implemented
 from deploy.sandbox.routing import Routes
 
 ROUTES = Routes()
+
+_AREAS = (
+    "archive", "dicom_mappings", "features", "groups", "investigators", "logs", "notifications",
+    "pars", "prearchive", "prefs", "roles", "services", "spawner", "theme",
+)  # fmt: skip
+"""Areas below ``/xapi`` of XNAT's own interface that no part of the sandbox has."""
 
 
 @ROUTES.add(
@@ -34,3 +40,13 @@ def transaction_status(_call: Call) -> Response:
 def move_files(_call: Call) -> Response:
     """Answer that files cannot be moved on the server."""
     raise not_implemented("moving files on the server")
+
+
+@ROUTES.add(
+    "GET PUT POST DELETE",
+    *(f"/xapi/{area}" for area in _AREAS),
+    *(f"/xapi/{area}/{{rest:path}}" for area in _AREAS),
+)
+def other_area(_call: Call) -> Response:
+    """Answer that this area of XNAT's interface is not there."""
+    raise not_implemented("this area of XNAT's interface")

@@ -273,8 +273,8 @@ def _bracket(members: dict[str, Member], bracket: str) -> str:
     return "[0]"
 
 
-SCHEMAS = ("xnat", "proc", "fs")
-"""XNAT's own schema, then those of plug-ins that clients need: dax's ``proc`` and ``fs``."""
+SCHEMAS = ("xdat", "xnat", "proc", "fs")
+"""XNAT's own schemas, then those of plug-ins that clients need: dax's ``proc`` and ``fs``."""
 
 
 def load_data_types() -> DataTypes:

@@ -271,5 +271,16 @@ def test_schemas_are_well_formed_documents(sandbox: Any, admin: Any) -> None:
         document = admin.get(f"/xapi/schemas/{name}").content
         etree.XMLSchema(etree.fromstring(document, parser))
 
-    assert names == ["fs", "proc", "xnat"]
+    assert names == ["fs", "proc", "xdat", "xnat"]
     assert requests.get(f"{sandbox.url}/xapi/schemas", timeout=10).status_code == 401
+
+
+def test_xnatpy_connects_without_the_types_of_plugins(sandbox: Any) -> None:
+    """With ``extension_types=False`` xnatpy reads two schemas of XNAT's own, and works."""
+    with xnat.connect(
+        sandbox.url,
+        user=sandbox.admin_user,
+        password=sandbox.admin_password,
+        extension_types=False,
+    ) as connection:
+        assert issubclass(connection.classes.MrSessionData, connection.classes.ImageSessionData)
