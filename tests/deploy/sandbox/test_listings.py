@@ -17,12 +17,13 @@ def _csv(text: str) -> list[dict[str, str]]:
 DEFAULT_HEADERS = [
     ("/data/projects", "ID,secondary_ID,name,description,pi_firstname,pi_lastname,URI"),
     ("{p}/subjects", "ID,project,label,insert_date,insert_user,URI"),
-    ("{p}/experiments", "ID,project,date,xsiType,label,insert_date,xnat:subjectassessordata/id,URI"),
+    ("{p}/experiments",
+     "ID,project,date,xsiType,label,insert_date,xnat:subjectassessordata/id,URI"),
     ("{e}/scans",
      "xnat_imagescandata_id,ID,type,quality,xsiType,note,series_description,URI"),
     ("{e}/assessors",
-     "ID,project,date,xsiType,label,insert_date,session_ID,session_label,"
-     "xnat:imageassessordata/id,URI"),
+     ("ID,project,date,xsiType,label,insert_date,session_ID,session_label,"
+      "xnat:imageassessordata/id,URI")),
     ("{e}/reconstructions", "xnat_reconstructedimagedata_id,ID,type,baseScanType,URI"),
 ]  # fmt: skip
 
