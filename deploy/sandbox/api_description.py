@@ -48,7 +48,8 @@ _ABOUT = """What the winxnat sandbox answers, made from its table of routes. `/R
 @ROUTES.add("GET", "/xapi/v3/api-docs")
 def show(call: Call) -> Response:
     """Answer this description."""
-    routes = [route for route in call.request.app.routes if isinstance(route, HandlerRoute)]
+    (table,) = call.request.app.routes
+    routes: tuple[HandlerRoute, ...] = table.routes
     return JSONResponse(describe(routes, call.base_url))
 
 

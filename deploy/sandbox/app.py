@@ -60,20 +60,21 @@ from deploy.sandbox.errors import HttpError
 from deploy.sandbox.event_dispatch import EventDispatcher
 from deploy.sandbox.guard import Guard
 from deploy.sandbox.request_log import LogRequests, RequestLog
+from deploy.sandbox.routing import HandlerRoute, RouteTable
 from deploy.sandbox.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
 
     from deploy.sandbox.site import Site
 
 _LOG = logging.getLogger("winxnat.sandbox")
 
 
-def _routes() -> list[BaseRoute]:
+def all_routes() -> list[HandlerRoute]:
+    """Return the routes of all parts, in order of preference."""
     parts = (
         logins,
         api_description,
@@ -159,7 +160,7 @@ def create_app(site: Site) -> Starlette:
         requests_log.stop()
 
     app = Starlette(
-        routes=_routes(),
+        routes=[RouteTable(all_routes())],
         middleware=[Middleware(LogRequests, log=requests_log), Middleware(Guard, site=site)],
         exception_handlers={
             HttpError: _answer_error,

@@ -18,7 +18,14 @@ from starlette.responses import HTMLResponse, Response
 
 from deploy.sandbox import targets
 from deploy.sandbox.archives import is_archive_name, unpack
-from deploy.sandbox.bodies import checked_first, is_multipart, receive_multipart, receive_raw
+from deploy.sandbox.bodies import (
+    checked_first,
+    is_multipart,
+    is_small,
+    receive_multipart,
+    receive_raw,
+    receive_small,
+)
 from deploy.sandbox.call import Call, text
 from deploy.sandbox.downloads import ARCHIVE_FORMATS, Entry, answer_archive, answer_file
 from deploy.sandbox.errors import HttpError, bad_request, forbidden, not_found, not_implemented
@@ -27,6 +34,7 @@ from deploy.sandbox.file_changes import (
     IncomingFile,
     IncomingFiles,
     change_files,
+    full_disk_is_507,
     open_stored,
 )
 from deploy.sandbox.file_paths import check_file_path, check_resource_label
@@ -232,6 +240,8 @@ def read_details(call: Call) -> Details:
 @ROUTES.add("PUT POST", *LIST_PATHS, *FILE_PATHS)
 async def upload(call: Call) -> Response:
     """Store one or more files; the resource is made when it is not there."""
+    if is_small(call) and not is_multipart(call):
+        return await run_in_threadpool(_upload_small, call, await receive_small(call))
     asked = await checked_first(call, _check_upload)
     with IncomingFiles(call.site.settings) as incoming:
         if is_multipart(call):
@@ -239,6 +249,21 @@ async def upload(call: Call) -> Response:
         else:
             received = [("", await receive_raw(call, incoming))]
         outcome = await run_in_threadpool(_store_upload, call, asked, incoming, received)
+    return _answer_upload(outcome)
+
+
+def _upload_small(call: Call, body: bytes) -> Response:
+    asked = _check_upload(call)
+    with IncomingFiles(call.site.settings) as incoming:
+        received = incoming.new()
+        with full_disk_is_507():
+            received.write(body)
+        received.close()
+        outcome = _store_upload(call, asked, incoming, [("", received)])
+    return _answer_upload(outcome)
+
+
+def _answer_upload(outcome: Outcome) -> Response:
     if outcome.duplicates:
         return HTMLResponse(json.dumps({"duplicates": outcome.duplicates}))
     return text()

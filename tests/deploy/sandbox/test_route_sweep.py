@@ -9,14 +9,12 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy import sandbox_process
-from deploy.sandbox.app import create_app
+from deploy.sandbox.app import all_routes
 from deploy.sandbox.settings import Settings
-from deploy.sandbox.site import Site
 from tests.conftest import start_sandbox
 from tests.deploy.sandbox.conftest import Api
 
@@ -89,15 +87,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
+def routes() -> list[tuple[str, str]]:
     """Every method and pattern in the table of routes."""
-    root = tmp_path_factory.mktemp("routes")
-    settings = Settings(root=root)
-    for folder in settings.all_dirs:
-        folder.mkdir(parents=True, exist_ok=True)
-    site = Site(settings)
-    table: list[Any] = list(create_app(site).routes)
-    site.stop()
+    table = all_routes()
     return [(method, r.path) for r in table for method in sorted(r.methods - {"HEAD"})]
 
 
