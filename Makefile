@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
 KEEP   ?=
+COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .PHONY: demo test check images docs lock clean
 
@@ -27,10 +28,12 @@ docs: $(VENV)/.dev-ready           ## regenerate what is made from the definitio
 	@$(BIN)/python -m commands.generate
 
 lock: $(VENV)/.uv-ready            ## renew the pinned requirements
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra demo pyproject.toml -o requirements/demo.lock
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 containers/base/requirements.in -o containers/base/requirements.lock
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c containers/base/requirements.lock containers/dicom_to_bids/requirements.in -o containers/dicom_to_bids/requirements.lock
+	@$(COMPILE) --extra demo pyproject.toml -o requirements/demo.lock
+	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) containers/base/requirements.in -o containers/base/requirements.lock
+	@set -e; for folder in $(patsubst %/requirements.in,%,$(filter-out containers/base/%,$(wildcard containers/*/requirements.in))); do \
+	  $(COMPILE) -c containers/base/requirements.lock $$folder/requirements.in -o $$folder/requirements.lock; \
+	done
 
 clean:
 	rm -rf $(VENV) demo-output

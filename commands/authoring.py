@@ -49,6 +49,7 @@ def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
     wrappers: tuple[Wrapper, ...],
     inputs: tuple[CommandInput, ...] = (),
     outputs: tuple[CommandOutput, ...] = (),
+    file_mounts: tuple[Mount, ...] = (),
     reserve_memory: int,
     limit_memory: int,
 ) -> Command:
@@ -60,6 +61,9 @@ def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
         Without flags and truth values, which are made here from the names.
     outputs : tuple of CommandOutput
         Besides `REPORT_OUTPUT`, which every command has.
+    file_mounts : tuple of Mount
+        Read-only folders besides the input folder, each for the input of the same name: its
+        value is the name of a file there, and the program gets the whole path.
     reserve_memory, limit_memory : int
         Megabytes.
 
@@ -68,7 +72,8 @@ def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
     CommandDefinitionError
         The definition breaks a rule of the Container Service or of this module.
     """
-    own_inputs = tuple(_with_option(each) for each in inputs)
+    folders = {mount.name: mount.path for mount in file_mounts}
+    own_inputs = tuple(_with_option(each, folders.get(each.name)) for each in inputs)
     keys = "".join(f" '{each.key}'" for each in own_inputs)
     version = distribution_version()
     command = Command(
@@ -79,7 +84,7 @@ def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
         version=version,
         schema_version="1.0",
         command_line=f"{name} {INPUT_MOUNT.path} {OUTPUT_MOUNT.path}{keys}",
-        mounts=(INPUT_MOUNT, OUTPUT_MOUNT),
+        mounts=(INPUT_MOUNT, OUTPUT_MOUNT, *file_mounts),
         inputs=own_inputs,
         outputs=(*outputs, REPORT_OUTPUT),
         wrappers=wrappers,
@@ -87,20 +92,20 @@ def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
         limit_memory=limit_memory,
         network="none",
     )
-    errors = [*validate(command), *_own_errors(inputs)]
+    errors = [*validate(command), *_own_errors(inputs), *_file_errors(inputs, file_mounts)]
     if errors:
         raise CommandDefinitionError(errors)
     return command
 
 
-def _with_option(each: CommandInput) -> CommandInput:
+def _with_option(each: CommandInput, folder: str | None) -> CommandInput:
     if each.type is CommandInputType.BOOLEAN:
         return replace(each, true_value=f"--{each.name}", false_value=f"--no-{each.name}")
     several = each.type is CommandInputType.SELECT_MANY
     return replace(
         each,
         command_line_flag=f"--{each.name}",
-        command_line_separator="=",
+        command_line_separator="=" if folder is None else f"={folder}/",
         multiple_delimiter=Delimiter.COMMA if several else None,
     )
 
@@ -126,6 +131,23 @@ def _own_errors(inputs: tuple[CommandInput, ...]) -> list[str]:
         if any(LIST_SEPARATOR in choice or "'" in choice for choice in each.select_values):
             errors.append(f'input "{each.name}" has a select-value with a comma or quote.')
     return errors
+
+
+def _file_errors(inputs: tuple[CommandInput, ...], mounts: tuple[Mount, ...]) -> list[str]:
+    texts = {each.name for each in inputs if each.type is CommandInputType.STRING}
+    return [
+        f'mount "{mount.name}" is for a file and needs a text input of this name; it must not be '
+        "writable."
+        for mount in mounts
+        if mount.name not in texts or mount.writable
+    ]
+
+
+def file_mount(command: Command, name: str) -> Mount | None:
+    """Return the folder of a command's input that names a file; None if it names none."""
+    others = (INPUT_MOUNT.name, OUTPUT_MOUNT.name)
+    found = (mount for mount in command.mounts if mount.name == name)
+    return None if name in others else next(found, None)
 
 
 def check_own_value(command: Command, name: str, value: str) -> None:

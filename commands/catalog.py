@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from commands import dicom_to_bids
+from commands import bids_assemble, check_identity, dicom_to_bids, eeg_to_bids, scrub_headers
 from commands.errors import UnknownCommandError
 from commands.model import Command
 
-CATALOG: tuple[Command, ...] = (dicom_to_bids.COMMAND,)
+CATALOG: tuple[Command, ...] = (
+    dicom_to_bids.COMMAND,
+    eeg_to_bids.COMMAND,
+    scrub_headers.COMMAND,
+    check_identity.COMMAND,
+    bids_assemble.COMMAND,
+)
 """All commands, in the order in which they are listed to people."""
 
 

@@ -9,6 +9,7 @@ from commands.model import (
     CommandOutput,
     DerivedInput,
     ExternalInput,
+    Mount,
     OutputHandler,
     Wrapper,
     WrapperInputType,
@@ -17,6 +18,10 @@ from commands.model import (
 _SUBJECT_LABEL = "subject-label"
 _SESSION_LABEL = "session-label"
 _BIDS = "bids"
+_MAP = "map"
+MAP_RESOURCE = "BIDS_bidsmap"
+"""Label of the project's resource with its map; XNAT's own converter looks there, too."""
+MAP_FILE = "bidsmap.json"
 
 _SESSION_WRAPPER = Wrapper(
     name="dicom-to-bids-session",
@@ -55,6 +60,35 @@ _SESSION_WRAPPER = Wrapper(
             provides_value_for_command_input=_SESSION_LABEL,
             derived_from_wrapper_input="session",
             derived_from_xnat_object_property="label",
+        ),
+        DerivedInput(
+            name="project",
+            type=WrapperInputType.PROJECT,
+            description="The project of the session.",
+            required=False,
+            user_settable=False,
+            derived_from_wrapper_input="session",
+        ),
+        DerivedInput(
+            name="map-resource",
+            type=WrapperInputType.RESOURCE,
+            description="The project's resource with its BIDS map, if it has one.",
+            required=False,
+            user_settable=False,
+            matcher=f"@.label == '{MAP_RESOURCE}'",
+            provides_files_for_command_mount=_MAP,
+            derived_from_wrapper_input="project",
+        ),
+        DerivedInput(
+            name="map-file",
+            type=WrapperInputType.FILE,
+            description="The map in this resource.",
+            required=False,
+            user_settable=False,
+            matcher=f"@.name == '{MAP_FILE}'",
+            provides_value_for_command_input=_MAP,
+            derived_from_wrapper_input="map-resource",
+            derived_from_xnat_object_property="name",
         ),
     ),
     output_handlers=(
@@ -102,6 +136,14 @@ COMMAND = own_command(
             ),
         ),
         CommandInput(
+            name=_MAP,
+            label="Map",
+            description=(
+                "File with the project's map of series to BIDS names; on a server "
+                f"{MAP_FILE} of the project's resource {MAP_RESOURCE}, where there is one."
+            ),
+        ),
+        CommandInput(
             name="allow-invalid",
             label="Keep invalid results",
             description="Hand on the dataset even if the BIDS validator finds errors in it.",
@@ -119,6 +161,7 @@ COMMAND = own_command(
         ),
     ),
     wrappers=(_SESSION_WRAPPER,),
+    file_mounts=(Mount(_MAP, "/map"),),
     reserve_memory=500,
     limit_memory=2000,
 )

@@ -125,13 +125,40 @@ class Accounted:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What a step says of its run; the entry point adds checksums, times and versions."""
+    """What a step says of its run; the entry point adds checksums, times and versions.
+
+    ``exit_code`` other than done is for a step whose result is a verdict: the report is handed
+    on, and the run still says that the verdict is bad.
+    """
 
     summary: str
     accounted: tuple[Accounted, ...] = ()
     warnings: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     facts: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    exit_code: ExitCode = ExitCode.DONE
 
 
 Step = Callable[[StepInput], StepReport]
+
+_READS = "reads_only"
+
+
+def reads_only(*folder_names: str) -> Callable[[Step], Step]:
+    """Say that a step reads only files below folders of these names, at any depth.
+
+    For steps on whole projects: the checksum of their input then leaves out what they never
+    open, which may be terabytes of images, and what lies there cannot stop them.
+    """
+
+    def mark(step: Step) -> Step:
+        setattr(step, _READS, frozenset(folder_names))
+        return step
+
+    return mark
+
+
+def read_folders(step: Step) -> frozenset[str] | None:
+    """Return the names of the folders that a step reads; None if it reads everything."""
+    found: frozenset[str] | None = getattr(step, _READS, None)
+    return found

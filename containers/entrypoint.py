@@ -100,7 +100,7 @@ def finish(command: Command, action: Callable[[], StepReport]) -> int:
         for warning in report.warnings:
             _complain(f"Warning: {warning}")
         _tell(report.summary)
-    return ExitCode.DONE
+    return report.exit_code
 
 
 def _explained(error: BaseException) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from commands.arguments import argv_for
+from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, file_mount
 from commands.errors import ArgumentsError
 from commands.model import Command
 from containers.contract import (
@@ -91,8 +92,12 @@ def run_local(
         raise UsageError(
             f"The input folder {input_dir} does not exist or is no folder. Name another one."
         )
-    spec = _spec(command, input_dir, output_dir, values)
-    with _engine(engine) as runner, _output_folder(output_dir):
+    with (
+        _files(command, values) as (mounts, inside_values),
+        _engine(engine) as runner,
+        _output_folder(output_dir),
+    ):
+        spec = _spec(command, (input_dir, output_dir), mounts, inside_values)
         runner.ping()
         container_id = runner.start(spec)
         try:
@@ -109,12 +114,44 @@ def run_local(
     return LocalRun(exit_code, summary, f"{messages}{reason}".strip(), state.ignored)
 
 
+@contextmanager
+def _files(
+    command: Command, values: Mapping[str, ParameterValue]
+) -> Iterator[tuple[tuple[BindMount, ...], Mapping[str, ParameterValue]]]:
+    """Yield a folder for each file among the values, and the values as the step reads them.
+
+    A copy alone in a folder: the step sees nothing of what lies beside the file.
+    """
+    mounts: list[BindMount] = []
+    inside_values = dict(values)
+    with tempfile.TemporaryDirectory(prefix="winxnat-files-") as name:
+        for key, value in values.items():
+            mount = file_mount(command, key)
+            if mount is None or not value:
+                continue
+            source = Path(str(value)).absolute()
+            folder = Path(name) / key
+            folder.mkdir()
+            try:
+                shutil.copyfile(source, folder / source.name)
+            except OSError as error:
+                raise UsageError(
+                    f"The file for --{key} cannot be read: {error.strerror}. Name another one."
+                ) from error
+            mounts.append(BindMount(folder, mount.path))
+            inside_values[key] = f"{mount.path}/{source.name}"
+        yield tuple(mounts), inside_values
+
+
 def _spec(
-    command: Command, input_dir: Path, output_dir: Path, values: Mapping[str, ParameterValue]
+    command: Command,
+    folders: tuple[Path, Path],
+    mounts: tuple[BindMount, ...],
+    values: Mapping[str, ParameterValue],
 ) -> ContainerSpec:
-    inside = {mount.writable: mount.path for mount in command.mounts}
+    input_dir, output_dir = folders
     try:
-        argv = argv_for(command, inside[False], inside[True], values)
+        argv = argv_for(command, INPUT_MOUNT.path, OUTPUT_MOUNT.path, values)
     except ArgumentsError as error:
         raise UsageError(str(error)) from error
     return ContainerSpec(
@@ -122,8 +159,9 @@ def _spec(
         command_line=shlex.join(argv),
         environment=command.environment_variables,
         mounts=(
-            BindMount(input_dir, inside[False]),
-            BindMount(output_dir, inside[True], writable=True),
+            BindMount(input_dir, INPUT_MOUNT.path),
+            BindMount(output_dir, OUTPUT_MOUNT.path, writable=True),
+            *mounts,
         ),
         working_directory=command.working_directory,
         user=f"{os.getuid()}:{os.getgid()}",

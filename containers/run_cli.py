@@ -12,6 +12,7 @@ import click
 
 from commands import catalog
 from commands.arguments import typed_value
+from commands.authoring import file_mount
 from commands.errors import UnknownCommandError
 from commands.model import Command, CommandInput, CommandInputType
 from containers.contract import (
@@ -62,7 +63,7 @@ def _click_command(command: Command) -> click.Command:
     params: list[click.Parameter] = [
         click.Argument(["input_dir"], type=folder),
         click.Argument(["output_dir"], type=folder),
-        *map(_option, command.inputs),
+        *(_option(command, each) for each in command.inputs),
         click.Option(
             ["--engine"],
             type=click.Choice([each.value for each in EngineKind]),
@@ -91,7 +92,7 @@ def _click_command(command: Command) -> click.Command:
     )
 
 
-def _option(each: CommandInput) -> click.Option:
+def _option(command: Command, each: CommandInput) -> click.Option:
     described = each.description or each.label or ""
     if each.default_value:
         described = f"{described}  [default: {each.default_value}]"
@@ -104,7 +105,7 @@ def _option(each: CommandInput) -> click.Option:
     return click.Option(
         [f"--{each.name}", _variable(each)],
         callback=_converter(each),
-        metavar=each.type.value.upper(),
+        metavar="FILE" if file_mount(command, each.name) else each.type.value.upper(),
         required=required,
         help=described,
     )

@@ -12,11 +12,12 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from commands.authoring import file_mount
 from commands.model import Command
 from containers.contract import (
     REPORT_DIR_NAME,
@@ -94,8 +95,13 @@ def list_files(folder: Path) -> Iterator[Path]:
             yield Path(parent) / name
 
 
-def record_inputs(input_dir: Path) -> InputRecord:
+def record_inputs(input_dir: Path, only: Collection[str] | None = None) -> InputRecord:
     """Return size and checksum of all input files; costs one reading of them.
+
+    Parameters
+    ----------
+    only : collection of str, optional
+        Names of folders; files elsewhere are passed over, whatever they are.
 
     Raises
     ------
@@ -106,8 +112,10 @@ def record_inputs(input_dir: Path) -> InputRecord:
         link to nowhere is a file that is missing, and reading a pipe never ends.
     """
     try:
-        _refuse_other_entries(input_dir)
-        records = [_record(path, input_dir) for path in list_files(input_dir)]
+        roots = [input_dir] if only is None else list(_folders_named(input_dir, only))
+        for root in roots:
+            _refuse_other_entries(root)
+        records = [_record(path, input_dir) for root in roots for path in list_files(root)]
     except PermissionError as error:
         # The error's own text holds the file's name, which may be a person's.
         raise UsageError(
@@ -120,6 +128,16 @@ def record_inputs(input_dir: Path) -> InputRecord:
         size_bytes=sum(record.size_bytes for record in records),
         sha256=hashlib.sha256(lines.encode("ascii")).hexdigest(),
     )
+
+
+def _folders_named(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    """Yield the folders of these names, sorted; what lies inside one is not looked through."""
+    for parent, folders, _ in os.walk(folder):
+        folders.sort()
+        for name in [name for name in folders if name in names]:
+            folders.remove(name)
+            if not Path(parent, name).is_symlink():
+                yield Path(parent, name)
 
 
 def _refuse_other_entries(input_dir: Path) -> None:
@@ -201,7 +219,12 @@ def _shown_parameters(
     command: Command, parameters: Mapping[str, ParameterValue]
 ) -> dict[str, ParameterValue]:
     sensitive = {each.name for each in command.inputs if each.sensitive}
-    return {
+    shown = {
         name: WITHHELD if name in sensitive and value is not None else value
         for name, value in sorted(parameters.items())
+    }
+    # Of a file only its name: where it lies is the engine's business and differs by run.
+    return {
+        name: Path(str(value)).name if value and file_mount(command, name) else value
+        for name, value in shown.items()
     }

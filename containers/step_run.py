@@ -28,6 +28,7 @@ from containers.contract import (
     StepInput,
     StepReport,
     UsageError,
+    read_folders,
 )
 from containers.run_report import (
     FinishedRun,
@@ -92,7 +93,7 @@ def _run_between(
     finished: FinishedRun | None = None
     try:
         with _staging(output_dir) as results_dir, _scratch() as scratch_dir:
-            inputs = record_inputs(input_dir)
+            inputs = record_inputs(input_dir, read_folders(step))
             report = step(
                 StepInput(
                     command=command.name,

@@ -15,6 +15,7 @@ from commands import (
     CommandInput,
     CommandInputType,
     IllegalInputValueError,
+    Mount,
     check_own_value,
     command_from_text,
     distribution_version,
@@ -25,6 +26,7 @@ from commands import (
     split_command_line,
     typed_value,
 )
+from commands.authoring import file_mount
 from tests.commands.strategies import hostile_texts, sample_command, untimed
 
 SAMPLE = sample_command()
@@ -38,13 +40,14 @@ def arrived(values: dict[str, str]) -> dict[str, object]:
     return dict(parse(SAMPLE, split_command_line(line)).values)
 
 
-def small(*inputs: CommandInput) -> Command:
+def small(*inputs: CommandInput, file_mounts: tuple[Mount, ...] = ()) -> Command:
     return own_command(
         "small",
         label="Small",
         description="Small.",
         inputs=inputs,
         wrappers=(),
+        file_mounts=file_mounts,
         reserve_memory=1,
         limit_memory=1,
     )
@@ -174,10 +177,11 @@ def test_own_commands_have_the_common_parts(command: Command):
     """Mounts, network, report, image and version are the same in all own commands."""
     version = distribution_version()
 
-    assert [(each.name, each.path, each.writable) for each in command.mounts] == [
+    assert [(each.name, each.path, each.writable) for each in command.mounts[:2]] == [
         ("input", "/input", False),
         ("output", "/output", True),
     ]
+    assert not any(each.writable for each in command.mounts[2:])
     assert command.network == "none"
     assert command.image == f"winxnat/{command.name}:{version}"
     assert command.version == version
@@ -217,3 +221,23 @@ def test_definitions_that_break_the_rule_are_refused(each: CommandInput, part: s
 def test_an_input_without_anything_special_is_accepted():
     """The smallest input makes a command, so the refusals above are those of their rows."""
     assert small(replace(CommandInput("a"), label="A")).inputs[0].command_line_flag == "--a"
+
+
+def test_a_file_input_becomes_a_path_below_its_mount():
+    """The launch names a file of the mounted folder; the program reads the whole path."""
+    command = small(CommandInput("table"), file_mounts=(Mount("table", "/side"),))
+
+    line = resolve_command_line(command, {"table": "groups.tsv"})
+
+    assert parse(command, split_command_line(line)).values["table"] == "/side/groups.tsv"
+    assert file_mount(command, "table") == Mount("table", "/side")
+    assert file_mount(command, "input") is None
+
+
+@pytest.mark.parametrize(
+    "mount", [Mount("other", "/side"), Mount("table", "/side", writable=True)], ids=str
+)
+def test_a_file_mount_needs_its_input_and_is_read_only(mount: Mount):
+    """A mount without an input of its name, or one that can be written, is refused."""
+    with pytest.raises(CommandDefinitionError, match="is for a file"):
+        small(CommandInput("table"), file_mounts=(mount,))

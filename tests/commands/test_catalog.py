@@ -66,7 +66,11 @@ def test_conversion_takes_a_session_and_its_labels():
     assert [(each.type, each.provides_files_for_command_mount) for each in external] == [
         (WrapperInputType.SESSION, "input")
     ]
-    assert feeding == {"subject-label": ("subject", "label"), "session-label": ("session", "label")}
+    assert feeding == {
+        "subject-label": ("subject", "label"),
+        "session-label": ("session", "label"),
+        "map": ("map-resource", "name"),
+    }
     assert {each.label: each.as_a_child_of for each in wrapper.output_handlers} == {
         "BIDS": "session",
         "BIDS_REPORT": "session",
@@ -83,10 +87,28 @@ def test_conversion_line_is_what_its_program_reads():
 
     assert line == (
         "dicom-to-bids /input /output '--subject-label=S 01' '--session-label=S01_MR1' "
-        "'--allow-invalid'"
+        "'' '--allow-invalid'"
     )
     assert parse(command, split_command_line(line)).values == {
         "subject-label": "S 01",
         "session-label": "S01_MR1",
+        "map": None,
         "allow-invalid": True,
     }
+
+
+def test_conversion_gets_the_projects_map_as_a_file():
+    """The name of the project's map becomes a path below the folder that holds it."""
+    command = find("dicom-to-bids")
+    derived = {each.name: each for each in command.wrappers[0].derived_inputs}
+
+    line = resolve_command_line(command, {"map": "bidsmap.json"})
+
+    assert parse(command, split_command_line(line)).values["map"] == "/map/bidsmap.json"
+    assert ("map", "/map", False) in [
+        (each.name, each.path, each.writable) for each in command.mounts
+    ]
+    assert derived["map-resource"].provides_files_for_command_mount == "map"
+    assert not any(derived[name].required for name in ("project", "map-resource", "map-file")), (
+        "a project without a map is converted, too"
+    )

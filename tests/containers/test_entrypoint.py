@@ -255,6 +255,7 @@ def test_values_reach_the_step_by_name_and_type(arguments: list[str]) -> None:
     assert dict(seen[0].parameters) == {
         "subject-label": "a b",
         "session-label": None,
+        "map": None,
         "allow-invalid": True,
     }
 

@@ -1,0 +1,81 @@
+"""Finds where a compressed stream may begin in the middle of a file.
+
+Not here: whether one does (``streams.embedded``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import BinaryIO
+
+import hyperscan
+
+from containers.check_identity.search.matcher import WINDOW_BYTES, Region, Span
+from containers.check_identity.search.streams import Packing
+
+_MAGICS: tuple[tuple[bytes, Packing], ...] = (
+    (rb"\x1f\x8b\x08[\x00-\x1f]", Packing.GZIP),
+    (rb"PK\x03\x04", Packing.ZIP),
+    (rb"BZh[1-9]1AY&SY", Packing.BZIP2),
+    (rb"\xfd7zXZ\x00", Packing.XZ),
+    (rb"[\x48\x58\x68\x78][\x01\x5e\x9c\xda\x89\xc7\x43\x81\x85]", Packing.ZLIB),
+)
+_LENGTHS = (4, 4, 10, 6, 2)
+_OVERLAP = 16
+
+
+@cache
+def _database() -> hyperscan.Database:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[magic for magic, _ in _MAGICS],
+        ids=list(range(len(_MAGICS))),
+        elements=len(_MAGICS),
+        flags=[hyperscan.HS_FLAG_DOTALL] * len(_MAGICS),
+    )
+    return database
+
+
+def packed_places(
+    stream: BinaryIO, spans: Sequence[Span], default: Region
+) -> Iterator[tuple[int, Packing]]:
+    """Yield offset and packing of what may be a compressed stream, outside voxels.
+
+    The stream may be read elsewhere between two places.
+    """
+    if default is Region.VOXELS:
+        return
+    base = 0
+    while True:
+        if _all_voxels(base, base + WINDOW_BYTES + _OVERLAP, spans):
+            base += WINDOW_BYTES
+            continue
+        stream.seek(base)
+        window = stream.read(WINDOW_BYTES + _OVERLAP)
+        found: list[tuple[int, Packing]] = []
+
+        def matched(
+            identity: int, _start: int, end: int, _flags: int, _context: object,
+            found: list[tuple[int, Packing]] = found, base: int = base,
+        ) -> None:  # fmt: skip
+            start = base + end - _LENGTHS[identity]
+            if start < base + WINDOW_BYTES and not _in_voxels(start, spans):
+                found.append((start, _MAGICS[identity][1]))
+
+        if window and not _all_voxels(base, base + len(window), spans):
+            _database().scan(window, match_event_handler=matched)
+        yield from sorted(found)
+        if len(window) <= WINDOW_BYTES:
+            return
+        base += WINDOW_BYTES
+
+
+def _in_voxels(offset: int, spans: Sequence[Span]) -> bool:
+    return any(each.region is Region.VOXELS and each.start <= offset < each.end for each in spans)
+
+
+def _all_voxels(start: int, end: int, spans: Sequence[Span]) -> bool:
+    return any(
+        each.region is Region.VOXELS and each.start <= start and end <= each.end for each in spans
+    )
