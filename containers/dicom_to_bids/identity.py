@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
-
-from pydicom.dataset import Dataset
 
 _LONG = 6
 """Texts of this length are looked for inside words, too; shorter ones as whole words."""
@@ -70,21 +69,27 @@ class SourceIdentity:
 
         A capital letter or a digit begins a word, too: ``JohnDoe`` holds ``doe``.
         """
-        words = {word.casefold() for word in _INNER_WORDS.findall(text)}
-        wholes = set()
-        for form in _forms(text):
-            words |= {form, *_BETWEEN_WORDS.split(form)}
-            wholes |= {form, _BETWEEN_WORDS.sub("", form)}
-        return any(
-            known in words or (len(known) >= _LONG and any(known in whole for whole in wholes))
-            for known in self.texts
-        )
+        return _touches(self.texts, text)
 
 
-def identity_texts(header: Dataset) -> Iterable[str]:
-    """Return the identities of one header, folded for comparison."""
+# The same values come in the sidecars of a session again and again.
+@lru_cache(maxsize=4096)
+def _touches(texts: frozenset[str], text: str) -> bool:
+    words = {word.casefold() for word in _INNER_WORDS.findall(text)}
+    wholes = set()
+    for form in _forms(text):
+        words |= {form, *_BETWEEN_WORDS.split(form)}
+        wholes |= {form, _BETWEEN_WORDS.sub("", form)}
+    return any(
+        known in words or (len(known) >= _LONG and any(known in whole for whole in wholes))
+        for known in texts
+    )
+
+
+def identity_texts(values: Mapping[str, str]) -> Iterable[str]:
+    """Return the identities among the values of DICOM keywords, folded for comparison."""
     for keyword in WHOLE_KEYWORDS + PERSON_KEYWORDS:
-        for value in _forms(str(header.get(keyword) or "")):
+        for value in _forms(values.get(keyword, "")):
             parts = re.split(r"[\\^=\s]+", value) if keyword in PERSON_KEYWORDS else []
             # A name is also written in one word, family or given name first.
             joined = [first + second for first, second in permutations(parts[:_NAME_PARTS], 2)]

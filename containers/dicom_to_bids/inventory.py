@@ -6,60 +6,33 @@ DICOM by its magic word (PS3.10, section 7.1). Not here: pictures (``convert``).
 
 from __future__ import annotations
 
-import logging
+import os
 import re
-import struct
-import warnings
-import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID, MediaStorageDirectoryStorage
-
 from containers.contract import BadInputError
+from containers.dicom_to_bids import header as headers
+from containers.dicom_to_bids import refusals
 from containers.dicom_to_bids.doubts import copies
-from containers.dicom_to_bids.identity import (
-    PERSON_KEYWORDS,
-    WHOLE_KEYWORDS,
-    SourceIdentity,
-    identity_texts,
-)
-from containers.dicom_to_bids.pixels import PixelState, pixel_state
+from containers.dicom_to_bids.header import Header, NotUnderstoodError, PixelState
+from containers.dicom_to_bids.identity import SourceIdentity, identity_texts
 
-_MAGIC_OFFSET = 128
-_MAGIC = b"DICM"
 _DICOM_SUFFIXES = frozenset({".dcm", ".ima", ".dicom"})
 _XNAT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a scan's id may look like in a report; a folder of another name is not taken for one."""
-_UNREADABLE = (
-    *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, TypeError, LookupError),
-    *(RuntimeError, ArithmeticError, BytesLengthException, struct.error, zlib.error),
+UNATTRIBUTED = "unattributed"
+"""Stands in the account for damaged files of which nothing tells the scan."""
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_IMAGE_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{ending}"
+    for ending in ("4", "4.1", "4.3", "4.4", "7", "7.1", "7.2", "7.3", "7.4")
 )
-"""What pydicom raises for headers that end early, are damaged, or make no sense."""
-_FACT_KEYWORDS = (
-    "SOPClassUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "SeriesNumber",
-    "InstanceNumber",
-    "SeriesDescription",
-    "ProtocolName",
-    "SeriesDate",
-    "SeriesTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
-    "EchoTime",
-    "ImageType",
-    "Rows",
-    "Columns",
-)
+"""MR and secondary capture images (PS3.4, table B.5-1): images even where their end is missing."""
+_SPECTRUM = "1.2.840.10008.5.1.4.1.1.4.2"
+"""It has rows and columns, and no picture (PS3.3, section C.8.14.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +41,8 @@ class DicomFile:
 
     ``join_key`` is equal for files that a scanner measured as one series although it exported
     each volume as a series of its own. ``is_copy``: another file has the same bytes.
+    ``slice_count``: pictures in the file (tiles of a mosaic, frames); 0 if it does not say.
+    ``slice_pixels``: rows times columns, 0 of a mosaic.
     """
 
     path: Path
@@ -84,19 +59,37 @@ class DicomFile:
     protocol: str
     texts: frozenset[str] = field(default=frozenset(), repr=False)
     is_copy: bool = False
+    modality: str = "MR"
+    slice_count: int = 1
+    slice_pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The files that XNAT, or the series number, holds together."""
+    """The files that XNAT, or the series number, holds together.
+
+    ``problem`` says why the scan must not be converted, or is empty. ``lost_count``: files that
+    belong to it and cannot be read, so that they are not among ``files``.
+    """
 
     scan_id: str
     files: tuple[DicomFile, ...]
+    problem: str = ""
+    lost_count: int = 0
 
     @property
     def images(self) -> tuple[DicomFile, ...]:
-        """Return the files with pixels, each once."""
-        return tuple(file for file in self.files if file.is_image and not file.is_copy)
+        """Return the files with pixels of magnetic resonance, each once."""
+        return tuple(
+            file
+            for file in self.files
+            if file.is_image and not file.is_copy and refusals.is_supported(file.modality)
+        )
+
+    @property
+    def file_count(self) -> int:
+        """Return how many files of the input belong to the scan, readable or not."""
+        return len(self.files) + self.lost_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,55 +101,73 @@ class Inventory:
     other_file_count: int
     identity: SourceIdentity
 
+    @property
+    def convertible(self) -> tuple[Scan, ...]:
+        """Return the scans that are whole."""
+        return tuple(scan for scan in self.scans if not scan.problem)
+
 
 def read_inventory(folder: Path) -> Inventory:
     """Read all headers below ``folder``.
 
+    A file that is cut short or damaged spoils its scan, which then is not converted: a slice or
+    volume would be missing, and nobody would see it. The other scans are not touched by it.
+
     Raises
     ------
     BadInputError
-        No files, no DICOM files, two patients, or a file that is cut short or damaged. Such
-        a file refuses the whole session: without it a series would be converted with a slice
-        or volume missing, and nobody would see it.
+        No files, no DICOM files, no whole scan, two patients, or no magnetic resonance.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = _files(folder)
     if not paths:
         raise BadInputError(
             "Cannot convert the session: the input folder holds no files; give it the "
             "session's DICOM files."
         )
+    reader = _Reader()
     read: list[DicomFile] = []
     damaged: list[Path] = []
     plain: list[Path] = []
     other = 0
-    with _quiet_reader():
-        for path in paths:
-            if not _has_magic(path):
-                plain.append(path)
-                continue
-            file = _read_file(path)
-            if file is None or (file.is_image and not file.series_uid):
-                damaged.append(path)
-            elif file.series_uid:
-                read.append(file)
-            else:
-                other += 1
+    for path in paths:
+        header = reader.header(path)
+        if header is None:
+            plain.append(path)
+            continue
+        file = reader.facts(path, header) if header is not _DAMAGED else None
+        if file is None or (file.is_image and not file.series_uid):
+            damaged.append(path)
+        elif file.series_uid:
+            read.append(file)
+        else:
+            other += 1
     image_dirs = {file.path.parent for file in read}
     spoilt = {path for path in plain if _looks_spoilt(path, image_dirs)}
     damaged += sorted(spoilt)
     other += len(plain) - len(spoilt)
     if not read and not damaged:
-        raise BadInputError(
-            f"Cannot convert the session: none of its {len(paths)} files is a DICOM file; "
-            "give the step the original DICOM files."
-        )
-    texts = frozenset(text for file in read for text in file.texts)
-    identity = SourceIdentity(texts)
-    scans = _group(_Layout(folder, identity), read)
-    _refuse_damaged(_Layout(folder, identity), scans, damaged)
+        raise refusals.nothing_readable(paths)
     _refuse_two_patients(read)
+    identity = SourceIdentity(frozenset(text for file in read for text in file.texts))
+    layout = _Layout(folder, identity)
+    scans = _without_copies(_with_problems(layout, _group(layout, read), damaged))
+    if not any(not scan.problem for scan in scans):
+        raise BadInputError(
+            "Cannot convert the session, since no scan of it is whole. "
+            + " ".join(f"Scan {scan.scan_id}: {scan.problem}" for scan in scans)
+        )
+    refusals.refuse_other_modalities(file.modality for file in read if file.is_image)
     studies = {file.study_uid for file in read if file.study_uid}
-    return Inventory(_without_copies(scans), len(studies), other, identity)
+    return Inventory(scans, len(studies), other, identity)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if os.path.isfile(os.path.join(parent, name))  # noqa: PTH113, PTH118 - many times faster
+    )
 
 
 def _looks_spoilt(path: Path, image_dirs: Collection[Path]) -> bool:
@@ -175,93 +186,86 @@ def _without_copies(scans: tuple[Scan, ...]) -> tuple[Scan, ...]:
     """Mark all but the first of the files with the same bytes."""
     marked = copies((file.sop_uid, file.path) for scan in scans for file in scan.files)
     return tuple(
-        Scan(
-            scan.scan_id,
-            tuple(replace(file, is_copy=file.path in marked) for file in scan.files),
+        replace(
+            scan,
+            files=tuple(
+                replace(file, is_copy=True) if file.path in marked else file for file in scan.files
+            ),
         )
         for scan in scans
     )
 
 
-@contextmanager
-def _quiet_reader() -> Iterator[None]:
-    """Keep pydicom silent: what it says of values against the standard quotes the values.
-
-    Such values are common in real headers, and none is used here in a way that depends on its
-    form.
-    """
-    logger = logging.getLogger("pydicom")
-    was_disabled = logger.disabled
-    logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = was_disabled
+_DAMAGED = Header({}, (), "latin-1", PixelState.NONE, 0)
 
 
-def _has_magic(path: Path) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(_MAGIC_OFFSET)
-        return stream.read(len(_MAGIC)) == _MAGIC
+class _Reader:
+    """Reads headers, and remembers identities: they are the same in most files of a session."""
 
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], frozenset[str]] = {}
 
-def _read_file(path: Path) -> DicomFile | None:
-    """Return the file's facts, or None if its header cannot be read to the end."""
-    try:
-        with path.open("rb") as stream:
-            header = pydicom.dcmread(
-                stream,
-                stop_before_pixels=True,
-                specific_tags=[*_FACT_KEYWORDS, *PERSON_KEYWORDS, *WHOLE_KEYWORDS],
+    def header(self, path: Path) -> Header | None:
+        """Return the file's header; None if it is no DICOM file, ``_DAMAGED`` if damaged."""
+        try:
+            return headers.read_header(path)
+        except NotUnderstoodError:
+            # Only here, because importing pydicom takes longer than reading a session.
+            from containers.dicom_to_bids.pixels import read_any_header  # noqa: PLC0415
+
+            return read_any_header(path) or _DAMAGED
+        except OSError:
+            return _DAMAGED
+
+    def _identities(self, header: Header) -> frozenset[str]:
+        key = (header.codec, header.persons)
+        if key not in self._known:
+            self._known[key] = frozenset(
+                identity_texts(
+                    {name: value.decode(header.codec, "replace") for name, value in header.persons}
+                )
             )
-            pixels = pixel_state(path, stream, str(header.file_meta.get("TransferSyntaxUID")))
-        return _facts(path, header, pixels)
-    except _UNREADABLE:
-        # The caller refuses the session and names the scan.
-        return None
+        return self._known[key]
+
+    def facts(self, path: Path, header: Header) -> DicomFile | None:
+        """Return what this step uses of a header; None where it does not say what the file is."""
+
+        def text(keyword: str) -> str:
+            return header.texts.get(keyword, "")
+
+        sop_class = text("SOPClassUID")
+        if not sop_class:
+            return None
+        # By class, so that a file whose end with the pixels is missing still counts as an image.
+        # Private classes (Philips keeps raw data in one) are images only if they have pixels.
+        is_image = sop_class in _IMAGE_CLASSES or header.pixels is not PixelState.NONE
+        is_image = is_image and sop_class != _SPECTRUM
+        is_mosaic = bool({"MOSAIC", "VFRAME"} & set(text("ImageType").split("\\")))
+        date = text("AcquisitionDate") or text("SeriesDate")
+        return DicomFile(
+            path=path,
+            study_uid=text("StudyInstanceUID"),
+            series_uid="" if sop_class == _DIRECTORY else text("SeriesInstanceUID"),
+            series_number=_whole_number(text("SeriesNumber")),
+            sop_uid=text("SOPInstanceUID"),
+            instance_number=_whole_number(text("InstanceNumber")),
+            patient=text("PatientID") or text("PatientName"),
+            is_image=is_image,
+            is_whole=header.pixels is PixelState.WHOLE or not is_image,
+            taken_at=f"{date} {text('AcquisitionTime') or text('SeriesTime')}",
+            join_key=tuple(map(text, _JOIN_KEYWORDS)),
+            protocol=f"{text('ProtocolName')} {text('SeriesDescription')}",
+            texts=self._identities(header),
+            modality=text("Modality"),
+            slice_count=header.slice_count,
+            slice_pixels=0 if is_mosaic else int(text("Rows") or 0) * int(text("Columns") or 0),
+        )
 
 
-def _facts(path: Path, header: Dataset, pixels: PixelState) -> DicomFile | None:
-    def text(keyword: str) -> str:
-        return str(header.get(keyword) or "").strip()
-
-    # By class, so that a file whose end with the pixels is missing still counts as an image.
-    # Private classes (Philips keeps raw data in one) are images only if they have pixels.
-    named_class = text("SOPClassUID") or str(header.file_meta.get("MediaStorageSOPClassUID", ""))
-    if not named_class:
-        return None
-    sop_class = UID(named_class)
-    is_image = "Image Storage" in sop_class.name or pixels is not PixelState.NONE
-    date = text("AcquisitionDate") or text("SeriesDate")
-    return DicomFile(
-        path=path,
-        study_uid=text("StudyInstanceUID"),
-        series_uid="" if sop_class == MediaStorageDirectoryStorage else text("SeriesInstanceUID"),
-        series_number=_whole_number(text("SeriesNumber")),
-        sop_uid=text("SOPInstanceUID"),
-        instance_number=_whole_number(text("InstanceNumber")),
-        patient=text("PatientID") or text("PatientName"),
-        is_image=is_image,
-        is_whole=pixels is PixelState.WHOLE or not is_image,
-        taken_at=f"{date} {text('AcquisitionTime') or text('SeriesTime')}",
-        join_key=tuple(
-            text(keyword)
-            for keyword in (
-                "StudyInstanceUID",
-                "SeriesTime",
-                "SeriesDescription",
-                "ProtocolName",
-                "ImageType",
-                "Rows",
-                "Columns",
-                "EchoTime",
-            )
-        ),
-        protocol=f"{text('ProtocolName')} {text('SeriesDescription')}",
-        texts=frozenset(identity_texts(header)),
-    )
+_JOIN_KEYWORDS = (
+    *("StudyInstanceUID", "SeriesTime", "SeriesDescription", "ProtocolName", "ImageType"),
+    *("Rows", "Columns", "EchoTime"),
+)
 
 
 def _whole_number(text: str) -> int | None:
@@ -323,31 +327,57 @@ def scan_order(scan_id: str) -> tuple[int, str]:
     return (int(digits) if digits.isdigit() else 10**9, scan_id)
 
 
-def _refuse_damaged(layout: _Layout, scans: tuple[Scan, ...], unreadable: list[Path]) -> None:
+def _with_problems(
+    layout: _Layout, scans: tuple[Scan, ...], damaged: Sequence[Path]
+) -> tuple[Scan, ...]:
+    """Mark the scans that must not be converted, and add those of which nothing can be read."""
     homes: dict[Path, set[str]] = {}
-    totals: Counter[str] = Counter()
-    broken: Counter[str] = Counter()
+    by_series: dict[str, str] = {}
     for scan in scans:
         for file in scan.files:
             homes.setdefault(file.path.parent, set()).add(scan.scan_id)
-            totals[scan.scan_id] += 1
-            broken[scan.scan_id] += not file.is_whole
-    for path in unreadable:
+            by_series[file.series_uid] = scan.scan_id
+    lost: Counter[str] = Counter()
+    for path in damaged:
         neighbours = homes.get(path.parent, set())
-        known = next(iter(neighbours)) if len(neighbours) == 1 else "of unknown number"
-        scan_id = layout.scan_id(path) or known
-        totals[scan_id] += 1
-        broken[scan_id] += 1
-    found = [
-        f"{broken[scan_id]} of {totals[scan_id]} files of scan {scan_id}"
-        for scan_id in sorted(broken, key=scan_order)
-        if broken[scan_id]
-    ]
-    if found:
-        raise BadInputError(
-            f"Cannot convert the session: cut short, damaged or no DICOM are "
-            f"{', '.join(found)}; send these scans again, or take them out of the session."
-        )
+        alone = next(iter(neighbours)) if len(neighbours) == 1 else UNATTRIBUTED
+        remnant = by_series.get(headers.remnant_series_uid(path))
+        lost[layout.scan_id(path) or remnant or alone] += 1
+    marked = [_marked(scan, lost.pop(scan.scan_id, 0)) for scan in scans]
+    for scan_id, count in lost.items():
+        text = f"{count} of its {count} files are cut short, damaged or no DICOM; send it again."
+        if scan_id == UNATTRIBUTED:
+            text = (
+                f"{count} files are cut short, damaged or no DICOM, and nothing tells their scan; "
+                "compare the number of files of each scan with the scanner's."
+            )
+        marked.append(Scan(scan_id, (), text, count))
+    return tuple(sorted(_spread(marked), key=lambda scan: scan_order(scan.scan_id)))
+
+
+def _marked(scan: Scan, lost_count: int) -> Scan:
+    broken = lost_count + sum(not file.is_whole for file in scan.files)
+    total = len(scan.files) + lost_count
+    problem = (
+        f"{broken} of its {total} files are cut short, damaged or no DICOM; send it again."
+        if broken
+        else ""
+    )
+    return replace(scan, problem=problem, lost_count=lost_count)
+
+
+def _spread(scans: Iterable[Scan]) -> list[Scan]:
+    """Give a problem to all scans of one measurement, which dcm2niix would join without it."""
+    listed = list(scans)
+    source = {file.join_key: scan.scan_id for scan in listed if scan.problem for file in scan.files}
+    spread = []
+    for scan in listed:
+        origin = next((source[file.join_key] for file in scan.files if file.join_key in source), "")
+        problem = scan.problem
+        if origin and not problem:
+            problem = f"A part of its measurement is scan {origin}, which is damaged."
+        spread.append(replace(scan, problem=problem))
+    return spread
 
 
 def _refuse_two_patients(files: Iterable[DicomFile]) -> None:

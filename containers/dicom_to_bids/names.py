@@ -1,82 +1,93 @@
-"""Gives each image its BIDS name from dcm2niix's guess, or the reason why it has none.
+"""Gives each image of a session its BIDS name, or the reason why it has none.
 
 An image that BIDS cannot hold, or that nobody can be sure about, is left out with its reason;
-it is never filed under a name that might be wrong. Names follow BIDS 1.10, "Entities" and
-"Magnetic Resonance Imaging". Not here: writing files (``tree``).
+it is never filed under a name that might be wrong. Names follow the BIDS schema. Not here: what
+kind of image it is (``classify``), labels that only several images together have (``entities``),
+writing files (``tree``).
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
+from containers.dicom_to_bids.classify.context import Candidate, in_context
+from containers.dicom_to_bids.classify.decision import Confidence, Decision, left_out
+from containers.dicom_to_bids.classify.engine import classify
+from containers.dicom_to_bids.classify.facts import SeriesFacts
+from containers.dicom_to_bids.classify.schema import allowed_entities, entity_keys, name_rules
 from containers.dicom_to_bids.convert import Converted
+from containers.dicom_to_bids.entities import UNKNOWN_TASK, Item, described, joined, own_entities
 from containers.dicom_to_bids.identity import SourceIdentity
+from containers.dicom_to_bids.needs import b_values, missing_need
+from containers.dicom_to_bids.project_map import MapAnswer, ProjectMap
 
-_ENTITY_ORDER = ("task", "acq", "ce", "rec", "dir", "run", "echo", "part")
-_SUFFIXES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "anat": frozenset(
-            {"T1w", "T2w", "T2starw", "FLAIR", "PDw", "PDT2", "inplaneT1", "inplaneT2", "angio"}
-        ),
-        "func": frozenset({"bold", "sbref"}),
-        "dwi": frozenset({"dwi", "sbref"}),
-        "fmap": frozenset(
-            {
-                *("magnitude", "magnitude1", "magnitude2", "phase1", "phase2", "phasediff"),
-                *("fieldmap", "epi"),
-            }
-        ),
-    }
-)
 _FIELD_MAP = "field map"
-_SPATIAL_AXES = 3
-_REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "localizer": "It is a localiser; BIDS has no place for it.",
-        "derivedDWI": "It was computed by the scanner from diffusion images.",
-        "nonspatial": "It is not a picture in space.",
-    }
-)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NO_DECISION = Decision("", "", Confidence.GUESSED, "none", "")
+
+
+class Placed:
+    """What a named image and one that is left out have in common."""
+
+    __slots__ = ()
+    image: Converted
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """An image with its place in the tree, below the subject's or session's folder."""
+class Named(Placed):
+    """An image with its place in the tree, below the subject's or session's folder.
+
+    Attributes
+    ----------
+    decision : Decision
+        Why it is what it is.
+    extra : Mapping[str, Any]
+        Sidecar fields that the project's map adds.
+    aslcontext : tuple of str or None
+        The kind of each volume of an ASL series.
+    run_digits : int
+        How many digits the run number has at least.
+    """
 
     image: Converted
     data_type: str
     suffix: str
     entities: Mapping[str, str]
+    decision: Decision = _NO_DECISION
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    aslcontext: tuple[str, ...] | None = None
+    run_digits: int = 1
 
     def stem(self, prefix: str) -> str:
         """Return the file name without its ending, after ``sub-..`` or ``sub-.._ses-..``."""
-        parts = [f"{key}-{self.entities[key]}" for key in _ENTITY_ORDER if key in self.entities]
+        parts = [f"{key}-{self.entities[key]}" for key in entity_keys() if key in self.entities]
         return "_".join([prefix, *parts, self.suffix])
 
     @property
     def family(self) -> tuple[str, ...]:
         """Return what the parts of one acquisition have in common: echoes, parts, references."""
         kind = _FIELD_MAP if self.data_type == "fmap" and self.suffix != "epi" else self.data_type
-        if self.data_type == "anat":
+        if self.data_type in {"anat", "perf"}:
             kind = self.suffix
         shared = [
             f"{key}-{self.entities[key]}"
-            for key in _ENTITY_ORDER
-            if key in self.entities and key not in {"run", "echo", "part"}
+            for key in entity_keys()
+            if key in self.entities and key not in {"run", "echo", "part", "inv"}
         ]
         return (kind, *shared)
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Placed):
     """An image without a place in the tree, and why."""
 
     image: Converted
     reason: str
+    decision: Decision = _NO_DECISION
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,75 +99,145 @@ class Naming:
     warnings: tuple[str, ...]
 
 
-def name_images(images: Iterable[Converted], identity: SourceIdentity) -> Naming:
-    """Name the images of a session."""
+def name_images(
+    images: Iterable[Converted],
+    identity: SourceIdentity,
+    project_map: ProjectMap | None = None,
+) -> Naming:
+    """Name the images of a session, given in order of acquisition.
+
+    Parameters
+    ----------
+    project_map : ProjectMap, optional
+        What the project's data manager wants; it goes before everything else.
+    """
+    taken = tuple(images)
+    answers = [_answer(image, project_map) for image in taken]
+    candidates = in_context(
+        [_candidate(image, answer) for image, answer in zip(taken, answers, strict=True)]
+    )
     named: list[Named] = []
-    left_out: list[LeftOut] = []
-    for image in images:
-        result = _name(image, identity)
-        if isinstance(result, Named):
-            named.append(result)
+    items: list[Item] = []
+    away: list[LeftOut] = []
+    for image, answer, candidate in zip(taken, answers, candidates, strict=True):
+        result = _placed(image, answer, candidate, identity)
+        if isinstance(result, LeftOut):
+            away.append(result)
         else:
-            left_out.append(result)
-    numbered = _number_runs(named)
-    return Naming(tuple(numbered), tuple(left_out), tuple(_doubts(numbered)))
+            named.append(result)
+            items.append(Item(candidate, dict(result.entities), _is_mapped(answer)))
+    together = joined(items)
+    named = [
+        replace(item, entities=MappingProxyType(entities))
+        for item, entities in zip(named, together, strict=True)
+    ]
+    if project_map is not None:
+        named = [_with_task_fields(item, project_map) for item in named]
+    fitting, unfitting = _fitting(named)
+    numbered = _number_runs(fitting)
+    return Naming(tuple(numbered), (*away, *unfitting), tuple(_doubts(numbered)))
 
 
-def _name(image: Converted, identity: SourceIdentity) -> Named | LeftOut:
-    if image.guess is None:
-        return LeftOut(image, "dcm2niix does not recognise the kind of measurement.")
-    data_type, guessed_name = image.guess
-    parts = [part for part in guessed_name.split("_") if part]
-    suffix = parts[-1] if parts else ""
-    reason = _no_place(data_type, suffix) or _missing_fact(image, data_type, suffix)
+def image_facts(image: Converted) -> SeriesFacts:
+    """Return the facts about an image on which its kind rests."""
+    return SeriesFacts.from_sidecar(
+        image.sidecar, shape=image.shape, b_values=b_values(image), name=_texts(image)
+    )
+
+
+def _texts(image: Converted) -> str:
+    """Return protocol and description as the header has them.
+
+    The sidecar's only where the header's are not known: dcm2niix writes other letters for some,
+    and a name so changed would not be known again as an identity.
+    """
+    known = [str(image.sidecar.get(key) or "") for key in ("ProtocolName", "SeriesDescription")]
+    return image.protocol.strip() or " ".join(text for text in known if text)
+
+
+def _answer(image: Converted, project_map: ProjectMap | None) -> MapAnswer | None:
+    if project_map is None:
+        return None
+    return project_map.find({**image.sidecar, "VolumeCount": image.volume_count})
+
+
+def _is_mapped(answer: MapAnswer | None) -> bool:
+    return answer is not None and answer.suffix is not None
+
+
+def _candidate(image: Converted, answer: MapAnswer | None) -> Candidate:
+    facts = image_facts(image)
+    return Candidate(image.sidecar, image.shape, facts, _decision(facts, answer))
+
+
+def _decision(facts: SeriesFacts, answer: MapAnswer | None) -> Decision:
+    if answer is None:
+        return classify(facts)
+    if answer.is_excluded:
+        return left_out("project-map", answer.reason, Confidence.GIVEN)
+    if answer.suffix is None or answer.data_type is None:
+        return classify(facts)
+    reason = f"The project's map says so: {answer.where}."
+    return Decision(answer.data_type, answer.suffix, Confidence.GIVEN, "project-map", reason)
+
+
+def _placed(
+    image: Converted, answer: MapAnswer | None, candidate: Candidate, identity: SourceIdentity
+) -> Named | LeftOut:
+    decision = candidate.decision
+    if decision.is_left_out:
+        return LeftOut(image, decision.reason, decision)
+    extra = answer.sidecar if answer else _NOTHING
+    context = answer.aslcontext if answer else None
+    reason = missing_need(image, decision, {**image.sidecar, **extra}, has_context=bool(context))
     if reason:
-        return LeftOut(image, reason)
-    entities = {}
-    for part in parts[:-1]:
-        key, _, value = part.partition("-")
-        label = re.sub(r"[\W_]", "", value)
-        is_plain = bool(label) and label.isascii() and not identity.touches(label)
-        if key in _ENTITY_ORDER and key != "run" and is_plain:
-            entities[key] = label
-    if data_type == "func":
-        entities["task"] = _task(image.protocol, identity)
-    return Named(image, data_type, suffix, MappingProxyType(entities))
-
-
-def _no_place(data_type: str, suffix: str) -> str:
-    if data_type in {"discard", "derived"}:
-        return _REASONS.get(suffix, "It was computed from other images, by dcm2niix's reading.")
-    if data_type == "perf":
-        return (
-            "Perfusion needs facts that DICOM headers do not hold (such as the labelling "
-            "context of each volume)."
+        return LeftOut(image, reason, decision)
+    wanted = answer.entities if answer else {}
+    entities = {key: value for key, value in wanted.items() if value is not None}
+    if not _is_mapped(answer):
+        own = own_entities(image, candidate, identity)
+        entities = {key: value for key, value in (own | entities).items() if key not in wanted} | (
+            entities
         )
-    if suffix not in _SUFFIXES.get(data_type, frozenset()):
-        return f"dcm2niix takes it for {data_type}/{suffix}, which this step does not file."
-    return ""
+    allowed = allowed_entities(decision.data_type, decision.suffix) or frozenset()
+    required = name_rules()[decision.data_type, decision.suffix].required
+    if "task" in required:
+        entities.setdefault("task", UNKNOWN_TASK)
+    return Named(
+        image,
+        decision.data_type,
+        decision.suffix,
+        MappingProxyType({key: value for key, value in entities.items() if key in allowed}),
+        decision,
+        extra,
+        context,
+        answer.run_digits if answer else 1,
+    )
 
 
-def _missing_fact(image: Converted, data_type: str, suffix: str) -> str:
-    kind = {data_type, suffix, f"{data_type}/{suffix}"}
-    for kinds, is_missing, reason in _NEEDS:
-        if (not kinds or kinds & kind) and is_missing(image):
-            return reason
-    return ""
+def _with_task_fields(item: Named, project_map: ProjectMap) -> Named:
+    fields = project_map.task_fields(item.entities.get("task", ""))
+    return replace(item, extra=MappingProxyType({**fields, **item.extra}))
 
 
-def _b_values(image: Converted) -> list[float]:
-    text = image.bval_path.read_text("ascii") if image.bval_path else ""
-    return [float(value) for value in text.split()]
-
-
-def _task(protocol: str, identity: SourceIdentity) -> str:
-    """Return the task from a BIDS-like protocol name, ``rest``, or ``unknown``."""
-    written = re.search(r"(?:^|[^A-Za-z])task-([^\W_]+)", protocol)
-    if written and written[1].isascii() and not identity.touches(written[1]):
-        return written[1]
-    if re.search(r"(?:^|[^a-z])(?:rest|resting|rsfmri|restingstate)(?:[^a-z]|$)", protocol.lower()):
-        return "rest"
-    return "unknown"
+def _fitting(named: Sequence[Named]) -> tuple[list[Named], list[LeftOut]]:
+    """Part the images from those whose name would lack what BIDS requires of it."""
+    fitting: list[Named] = []
+    away: list[LeftOut] = []
+    series = {item.suffix for item in named if item.data_type == "perf"}
+    for item in named:
+        required = name_rules()[item.data_type, item.suffix].required
+        missing = sorted(required - item.entities.keys())
+        if missing:
+            listed = described(missing)
+            reason = f"BIDS wants {listed} in the name of {item.suffix}, which the headers lack."
+            away.append(LeftOut(item.image, reason, item.decision))
+        elif item.data_type == "perf" and item.suffix == "m0scan" and "asl" not in series:
+            reason = "It calibrates a perfusion series, and none is in the tree."
+            away.append(LeftOut(item.image, reason, item.decision))
+        else:
+            fitting.append(item)
+    return fitting, away
 
 
 def _number_runs(named: Sequence[Named]) -> list[Named]:
@@ -178,89 +259,15 @@ def _number_runs(named: Sequence[Named]) -> list[Named]:
     for place, item in enumerate(named):
         entities = dict(item.entities)
         if state[item.family][0] > 1:
-            entities["run"] = str(run_of[place])
+            entities["run"] = str(run_of[place]).zfill(item.run_digits)
         numbered.append(replace(item, entities=MappingProxyType(entities)))
     return numbered
 
 
 def _doubts(named: Sequence[Named]) -> Iterable[str]:
-    unknown = sum(item.entities.get("task") == "unknown" for item in named)
+    unknown = sum(item.entities.get("task") == UNKNOWN_TASK for item in named)
     if unknown:
         yield (
             f"The task of {unknown} functional images is not in the headers; they are called "
             "task-unknown."
         )
-    groups: Counter[tuple[tuple[str, ...], str, str]] = Counter(
-        (item.family, item.entities.get("run", ""), item.suffix)
-        for item in named
-        if item.family[0] == _FIELD_MAP
-    )
-    for family, run, suffix in groups:
-        if suffix == "phasediff" and not groups[family, run, "magnitude1"]:
-            yield "A phase difference has no magnitude image beside it; it cannot be used alone."
-
-
-def _lacks(*keys: str) -> Callable[[Converted], bool]:
-    return lambda image: not all(image.sidecar.get(key) for key in keys)
-
-
-_NEEDS: Sequence[tuple[frozenset[str], Callable[[Converted], bool], str]] = (
-    (
-        frozenset(),
-        lambda image: len(image.shape) < _SPATIAL_AXES,
-        "It is a single slice, not a volume.",
-    ),
-    (
-        frozenset(),
-        lambda image: not image.is_even,
-        "Its slices are not equally far apart: one may be missing.",
-    ),
-    (
-        frozenset({"bold"}),
-        lambda image: image.volume_count == 1,
-        "It has one volume; a functional series needs several.",
-    ),
-    (
-        frozenset({"bold"}),
-        _lacks("RepetitionTime"),
-        "Its repetition time is not in the headers.",
-    ),
-    (
-        frozenset({"dwi/dwi"}),
-        lambda image: image.bval_path is None or image.bvec_path is None,
-        "Its b-values and gradient directions are not in the headers.",
-    ),
-    (
-        frozenset({"dwi/dwi"}),
-        lambda image: len(_b_values(image)) != image.volume_count,
-        "It has another number of b-values than of volumes.",
-    ),
-    (
-        # dcm2niix writes zeros when it knows a diffusion sequence but finds no b-values.
-        frozenset({"dwi/dwi"}),
-        lambda image: not any(_b_values(image)),
-        "All its b-values are 0: it is unweighted, or its weighting is no longer in the headers.",
-    ),
-    (
-        frozenset({"anat"}),
-        lambda image: image.volume_count > 1,
-        "It has several volumes; an anatomical image has one.",
-    ),
-    (
-        frozenset({"phasediff"}),
-        _lacks("EchoTime1", "EchoTime2"),
-        "Its two echo times are not in the headers.",
-    ),
-    (frozenset({"fieldmap"}), _lacks("Units"), "Its unit is not in the headers."),
-    (
-        frozenset({"phase1", "phase2"}),
-        _lacks("EchoTime"),
-        "Its echo time is not in the headers.",
-    ),
-    (
-        frozenset({"epi"}),
-        _lacks("PhaseEncodingDirection", "TotalReadoutTime"),
-        "Its phase-encoding direction or readout time is not in the headers.",
-    ),
-)
-"""For data types and suffixes (none: for all): when an image has no place, and why."""

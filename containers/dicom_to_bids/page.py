@@ -2,46 +2,60 @@
 
 No scripts, no links, nothing from elsewhere; a strict content policy in the page holds it to
 that. The same session gives the same bytes, so there is no date. Not here: the account itself
-(``report``), and pictures of faces: the thumbnails are transverse slices.
+(``report``), and how pictures are drawn (``pictures``).
 """
 
 from __future__ import annotations
 
 import base64
 import html
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import nibabel as nib
-import numpy as np
-from numpy.typing import NDArray
+from types import MappingProxyType
 
 from containers.contract import Accounted
-from containers.dicom_to_bids.convert import Converted, load_nifti
+from containers.dicom_to_bids.classify.decision import Confidence, Decision
+from containers.dicom_to_bids.convert import Converted
+from containers.dicom_to_bids.pictures import draw_slices
+from containers.dicom_to_bids.validate import Verdict
 
 PAGE_FILE_NAME = "report.html"
-_LONGEST_SIDE = 160
-"""Pixels of a thumbnail's longer side, at most."""
-_DARKEST, _BRIGHTEST = 1.0, 99.0
-"""Percentiles of the slice that become black and white."""
-_PNG_LEVEL = 9
-_AXES_IN_WORLD: Any = nib.orientations.io_orientation
 _OUTCOMES = {"done": "in the tree", "left-out": "left out", "failed": "failed"}
+_CONFIDENCE = {
+    Confidence.GIVEN: "given by the map or the name",
+    Confidence.NAMED: "named by the scanner",
+    Confidence.MEASURED: "seen from the measurement",
+    Confidence.GUESSED: "guessed: please look",
+}
+_MANY_WARNINGS = 8
 _STYLE = """\
-body{font:16px/1.45 system-ui,"DejaVu Sans",sans-serif;color:#1b1b1b;background:#fff;
-margin:2rem auto;max-width:80rem;padding:0 1rem}
+*{box-sizing:border-box}
+body{font:15px/1.45 system-ui,"DejaVu Sans",sans-serif;color:#1b1b1b;background:#fff;
+margin:1.5rem auto;max-width:86rem;padding:0 1rem}
+h1{font-size:1.5rem;margin:0 0 .6rem}h2{font-size:1.15rem;margin:1.6rem 0 .4rem}
+.tiles{display:flex;flex-wrap:wrap;gap:.7rem;padding:0;margin:1rem 0;list-style:none}
+.tiles li{border:1px solid #bbb;border-left:6px solid #777;border-radius:4px;
+padding:.45rem .9rem;min-width:8.5rem}
+.tiles b{display:block;font-size:1.5rem;line-height:1.2}
+.tiles .good{border-left-color:#05712a}.tiles .note{border-left-color:#a06f00}
+.tiles .bad{border-left-color:#a01212;background:#fff3f3}
 table{border-collapse:collapse;width:100%}
-th,td{border-top:1px solid #999;padding:.5rem;text-align:left;vertical-align:top}
-ul{margin:0;padding-left:1.1rem}
-td ul,td:nth-child(2){white-space:nowrap}
-.wide{overflow-x:auto}
-img{background:#000;margin:0 .4rem .4rem 0;vertical-align:top}
-.done{color:#05512a}.left-out{color:#5c4300}.failed{color:#8f1010;font-weight:bold}
+th,td{border-top:1px solid #bbb;padding:.5rem .6rem;text-align:left;vertical-align:top}
+thead th{border-top:0;background:#f1f1f1}
+tbody th{font-size:1.1rem}
+td ul{margin:0;padding:0;list-style:none}
+td li+li{margin-top:.35rem}
+.name{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.86rem;
+overflow-wrap:anywhere}
+.why{color:#444;font-size:.9rem}
+td:nth-child(4){min-width:19rem}.wide{overflow-x:auto}
+.badge{display:inline-block;border-radius:3px;padding:.05rem .5rem;color:#fff;white-space:nowrap}
+.badge.done{background:#05612a}.badge.left-out{background:#6b4e00}.badge.failed{background:#8f1010}
+.guessed{color:#8a4b00;font-weight:bold}
+figure{margin:0 0 .5rem;display:flex;gap:.35rem;align-items:flex-end;background:#000;
+padding:.3rem;width:max-content;border-radius:3px}
 """
 
 
@@ -53,29 +67,45 @@ class Picture:
     image: Converted
 
 
-def write_page(
-    path: Path,
-    rows: Sequence[Accounted],
-    pictures: Sequence[Picture],
-    *,
-    summary: str,
-    warnings: Sequence[str],
-) -> None:
-    """Write the page to ``path``.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All that the page shows.
 
-    Parameters
+    Attributes
     ----------
     rows : Sequence[Accounted]
         All scans.
     pictures : Sequence[Picture]
-        All images of the tree; each becomes one thumbnail beside its scan's output.
+        All images of the tree; each is drawn beside its scan.
     summary, warnings
         Sentences without identity.
+    verdict : Verdict or None
+        What the official validator said.
+    decisions : Mapping[str, Sequence[Decision]]
+        By scan: what its images were taken for, and why.
+    file_counts : Mapping[str, int]
+        By scan: the DICOM files that went in.
+    other_file_count : int
+        Files beside them that are no images.
     """
-    thumbnails = {picture.name: _thumbnail_tag(picture) for picture in pictures}
-    noted = "".join(f"<li>{html.escape(each)}</li>" for each in warnings)
-    body = "".join(_row(row, thumbnails) for row in rows)
-    counts = Counter(row.outcome for row in rows)
+
+    rows: Sequence[Accounted]
+    summary: str
+    pictures: Sequence[Picture] = ()
+    warnings: Sequence[str] = ()
+    verdict: Verdict | None = None
+    decisions: Mapping[str, Sequence[Decision]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    file_counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    other_file_count: int = 0
+
+
+def write_page(path: Path, account: Account) -> None:
+    """Write the page to ``path``."""
+    pictures = {picture.name: _figure(picture) for picture in account.pictures}
+    body = "".join(_row(row, account, pictures) for row in account.rows)
+    counts = Counter(row.outcome for row in account.rows)
     counted = ", ".join(f"{counts[key]} {text}" for key, text in _OUTCOMES.items())
     path.write_text(
         "<!DOCTYPE html>\n"
@@ -85,104 +115,121 @@ def write_page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>DICOM to BIDS: {html.escape(counted)}</title>\n"
         f"<style>\n{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>DICOM to BIDS</h1>\n<p>{html.escape(summary)}</p>\n"
-        + (f"<h2>To look at</h2>\n<ul>{noted}</ul>\n" if warnings else "")
-        + "<h2>Scans</h2>\n<p>What became of each scan. The pictures show the middle transverse "
-        "slice of the first volume, front up, the patient's left on the left.</p>\n"
+        f"<h1>DICOM to BIDS</h1>\n<p>{html.escape(account.summary)}</p>\n"
+        f"{_tiles(account, counts)}{_to_look_at(account.warnings)}"
+        "<h2>Scans</h2>\n<p>What became of each scan, and why. Pictures: the middle slices of the "
+        "first volume, the patient's left on the left. They may show the outline of a face, as "
+        "the images themselves do.</p>\n"
         # A wide table is scrolled in its own frame, also by the keyboard.
         '<div class="wide" role="region" aria-label="Scans" tabindex="0">\n<table>\n'
         '<thead><tr><th scope="col">Scan</th><th scope="col">Outcome</th>'
-        '<th scope="col">Reason</th><th scope="col">Files</th><th scope="col">Picture</th>'
-        f"</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n</main>\n</body>\n</html>\n",
+        '<th scope="col">What and why</th><th scope="col">Files</th>'
+        '<th scope="col">Pictures</th>'
+        f"</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+        f"{_verdict(account.verdict)}</main>\n</body>\n</html>\n",
         encoding="utf-8",
     )
 
 
-def _row(row: Accounted, thumbnails: Mapping[str, str]) -> str:
-    files = "".join(f"<li>{html.escape(PurePosixPath(name).name)}</li>" for name in row.outputs)
-    shown = "".join(thumbnails[name] for name in row.outputs if name in thumbnails)
+def _tiles(account: Account, counts: Counter[str]) -> str:
+    tiles = [
+        ("good" if counts["done"] else "bad", counts["done"], "scans in the tree"),
+        ("note" if counts["left-out"] else "", counts["left-out"], "left out, with reason"),
+        ("bad" if counts["failed"] else "good", counts["failed"], "failed"),
+    ]
+    if account.verdict is not None:
+        errors = sum(account.verdict.errors.values())
+        tiles.append(("bad" if errors else "good", errors, "errors by the BIDS validator"))
+    if account.file_counts:
+        tiles.append(("", sum(account.file_counts.values()), "DICOM files, each accounted for"))
+    if account.other_file_count:
+        tiles.append(("note", account.other_file_count, "other files, not read"))
+    listed = "".join(
+        f'<li class="{kind}"><b>{number}</b>{html.escape(text)}</li>'
+        for kind, number, text in tiles
+    )
+    return f'<ul class="tiles">{listed}</ul>\n'
+
+
+def _to_look_at(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    items = "".join(f"<li>{html.escape(each)}</li>" for each in warnings)
+    is_long = len(warnings) > _MANY_WARNINGS
+    listed = f"<ul>{items}</ul>\n"
+    if is_long:
+        listed = f"<details><summary>{len(warnings)} remarks</summary>\n{listed}</details>\n"
+    return f"<h2>To look at</h2>\n{listed}"
+
+
+def _row(row: Accounted, account: Account, pictures: dict[str, str]) -> str:
+    """Return a line of the table; it takes its pictures out, so that each is shown once."""
+    names = (html.escape(PurePosixPath(name).name) for name in row.outputs)
+    files = "".join(f'<li class="name">{name}</li>' for name in names)
+    shown = "".join(pictures.pop(name, "") for name in row.outputs)
+    count = account.file_counts.get(row.subject)
+    counted = "" if count is None else f'<div class="why">{count} DICOM files</div>'
+    why = "".join(dict.fromkeys(map(_why, account.decisions.get(row.subject, ()))))
+    # A reason that a decision gives already is not said twice.
+    told = {each.reason for each in account.decisions.get(row.subject, ())}
+    reason = "" if row.reason in told else html.escape(row.reason)
     return (
         f'<tr><th scope="row">{html.escape(row.subject)}</th>'
-        f'<td class="{html.escape(row.outcome)}">{_OUTCOMES[row.outcome]}</td>'
-        f"<td>{html.escape(row.reason)}</td>"
+        f'<td><span class="badge {html.escape(row.outcome)}">{_OUTCOMES[row.outcome]}</span>'
+        f"{counted}</td>"
+        f"<td>{f'<p>{reason}</p>' if reason else ''}{f'<ul>{why}</ul>' if why else ''}</td>"
         f"<td>{f'<ul>{files}</ul>' if files else ''}</td><td>{shown}</td></tr>\n"
     )
 
 
-def _thumbnail_tag(picture: Picture) -> str:
-    grey, height_ratio = _middle_slice(load_nifti(picture.image.image_path))
-    name = html.escape(PurePosixPath(picture.name).name)
-    if grey is None:
-        return f"<p>No picture of {name}: its voxels are not single numbers.</p>"
-    height, width = grey.shape
-    scale = _LONGEST_SIDE / max(width, height * height_ratio)
-    source = base64.b64encode(_png(grey)).decode("ascii")
+def _why(decision: Decision) -> str:
+    kind = "left out" if decision.is_left_out else decision.kind
+    mark = ' class="guessed"' if decision.confidence is Confidence.GUESSED else ""
     return (
-        f'<img width="{max(1, round(width * scale))}" '
-        f'height="{max(1, round(height * height_ratio * scale))}" '
-        f'alt="Middle transverse slice of {name}" src="data:image/png;base64,{source}">'
+        f"<li><b>{html.escape(kind)}</b> <span{mark}>{_CONFIDENCE[decision.confidence]}</span>"
+        f'<div class="why"><span>{html.escape(decision.reason)}</span> '
+        f"<span>(rule {html.escape(decision.rule)})</span></div></li>"
     )
 
 
-def _middle_slice(image: Any) -> tuple[NDArray[np.uint8] | None, float]:
-    """Return the middle transverse slice as it is shown, and how tall its pixels are.
-
-    Parameters
-    ----------
-    image : Nifti1Image
-        Axes (X, Y, Z) or (X, Y, Z, T), in any orientation; of a series the first volume counts.
-
-    Returns
-    -------
-    grey : ndarray, (row, column) uint8, or None
-        Row 0 is the front, column 0 the patient's left; None where a voxel is no single number.
-    height_ratio : float
-        Height of a pixel by its width, from the voxel size in mm.
-    """
-    if image.get_data_dtype().kind not in "iuf":
-        return None, 1.0
-    orientation: NDArray[Any] = _AXES_IN_WORLD(image.affine)
-    axis_of = {int(world): axis for axis, (world, _) in enumerate(orientation)}
-    across = axis_of.get(2, 2)
-    place: list[Any] = [slice(None)] * 3 + [0] * (len(image.shape) - 3)
-    place[across] = image.shape[across] // 2
-    # One slice only is read: the file may be larger than the memory.
-    plane = np.asarray(image.dataobj[tuple(place)], dtype=np.float64)
-    in_plane = [axis for axis in range(3) if axis != across]
-    if in_plane != [axis_of.get(0, 0), axis_of.get(1, 1)]:
-        plane, in_plane = plane.T, in_plane[::-1]
-    # World axes grow to the right and to the front (RAS+); the page runs right and down.
-    if orientation[in_plane[0], 1] < 0:
-        plane = plane[::-1]
-    if orientation[in_plane[1], 1] > 0:
-        plane = plane[:, ::-1]
-    step = -(-max(plane.shape) // _LONGEST_SIDE)
-    zooms = image.header.get_zooms()
-    width_mm, height_mm = (float(zooms[axis]) for axis in in_plane)
-    return _grey(plane[::step, ::step].T), height_mm / width_mm if width_mm > 0 else 1.0
-
-
-def _grey(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
-    finite = plane[np.isfinite(plane)]
-    if not finite.size:
-        return np.zeros(plane.shape, np.uint8)
-    low, high = np.percentile(finite, (_DARKEST, _BRIGHTEST))
-    span = high - low if high > low else 1.0
-    scaled = np.clip((np.nan_to_num(plane, nan=low) - low) / span, 0.0, 1.0)
-    return np.asarray(np.rint(scaled * 255), dtype=np.uint8)
-
-
-def _png(grey: NDArray[np.uint8]) -> bytes:
-    """Return a PNG file (ISO/IEC 15948): 8-bit grey, no text and no time in it."""
-    height, width = grey.shape
-    # Each line begins with its filter; 0 is none.
-    lines = np.hstack([np.zeros((height, 1), np.uint8), grey]).tobytes()
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(lines, _PNG_LEVEL)),
-        (b"IEND", b""),
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    errors, warnings = sum(verdict.errors.values()), sum(verdict.warnings.values())
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(code)}</th><td>{kind}</td><td>{count}</td></tr>\n'
+        for kind, found in (("error", verdict.errors), ("warning", verdict.warnings))
+        for code, count in sorted(found.items())
     )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
+    head = (
+        f"<h2>The BIDS validator</h2>\n<p>{errors} errors, {warnings} warnings, by schema "
+        f"{html.escape(verdict.schema_version)}. "
     )
+    text = (
+        "Errors must be mended before others can use the tree. "
+        if errors
+        else "The tree is valid BIDS. "
+    )
+    if not rows:
+        return f"{head}{text}</p>\n"
+    return (
+        f"{head}{text}Warnings name facts that BIDS recommends and the headers do not hold; the "
+        "full answer is in validator.json.</p>\n<details><summary>Codes and how often</summary>\n"
+        '<table>\n<thead><tr><th scope="col">Code</th><th scope="col">Kind</th>'
+        f'<th scope="col">Times</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n'
+        "</details>\n"
+    )
+
+
+def _figure(picture: Picture) -> str:
+    name = html.escape(PurePosixPath(picture.name).name)
+    drawn = draw_slices(picture.image.image_path)
+    if not drawn:
+        return f"<p>No picture of {name}: its voxels are not single numbers.</p>"
+    tags = "".join(
+        f'<img width="{each.width}" height="{each.height}" '
+        f'alt="Middle {each.plane} slice of {name}" '
+        f'src="data:image/png;base64,{base64.b64encode(each.png).decode("ascii")}">'
+        for each in drawn
+    )
+    return f'<figure title="{name}">{tags}</figure>'

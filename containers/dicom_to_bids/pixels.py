@@ -1,55 +1,91 @@
-"""Tells whether the pixels of a DICOM file are there to their end, without reading them.
+"""Reads what the quick reader leaves: data sets of unusual form, with pydicom.
 
-Not here: the rest of the header (``inventory``).
+Not here: the usual forms (``header``).
 """
 
 from __future__ import annotations
 
-from enum import Enum
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from containers.dicom_to_bids.header import FACT_TAGS, NUMBERS, PERSON_TAGS, Header, PixelState
+
+_UNREADABLE = (
+    *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, TypeError, LookupError),
+    *(RuntimeError, ArithmeticError, BytesLengthException, struct.error, zlib.error),
+    *(NotImplementedError, MemoryError),
 )
-
-_UNKNOWN_LENGTH = 0xFFFFFFFF
-_END_OF_ITEMS = b"\xfe\xff\xdd\xe0"
-_TAIL_BYTES = 64
-_PIXEL_ELEMENTS_BIG = (b"\x7f\xe0\x00\x10", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09")
-_PIXEL_ELEMENTS = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
+"""What pydicom raises for headers that end early, are damaged, or make no sense."""
+_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
-class PixelState(Enum):
-    """What a file has of its pixel element."""
+def read_any_header(path: Path) -> Header | None:
+    """Return the header of a DICOM file as pydicom reads it, or None if it cannot.
 
-    NONE = "none"
-    CUT = "cut short"
-    WHOLE = "whole"
-
-
-def pixel_state(path: Path, stream: BinaryIO, transfer_syntax: str) -> PixelState:
-    """Look whether the pixel element at the stream's position is there to its end.
-
-    The element is 7FE0,0010 (or 0008, 0009): tag, then value representation and four bytes of
-    length, or in the implicit encoding the length at once (PS3.5, section 7.1).
+    Notes
+    -----
+    The file is read whole, except for values above one kilobyte: unusual files are few.
     """
-    if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        # The whole data set is one compressed stream: reading it is the only check.
-        return PixelState.WHOLE if "PixelData" in pydicom.dcmread(path) else PixelState.NONE
-    is_big = transfer_syntax == ExplicitVRBigEndian
-    start = stream.read(12)
-    if start[:4] not in (_PIXEL_ELEMENTS_BIG if is_big else _PIXEL_ELEMENTS):
+    keywords = [*FACT_TAGS, *PERSON_TAGS, *NUMBERS]
+    with _quiet_reader():
+        try:
+            dataset = pydicom.dcmread(
+                path, defer_size=1024, specific_tags=[*keywords, *_PIXEL_KEYWORDS]
+            )
+            texts = {keyword: _text(dataset, keyword) for keyword in keywords}
+            state = _state(dataset, path)
+        except _UNREADABLE:
+            return None
+    persons = tuple((name, texts[name].encode()) for name in PERSON_TAGS if texts[name])
+    frames = texts["NumberOfFrames"]
+    is_mosaic = "MOSAIC" in texts["ImageType"].split("\\")
+    count = int(frames) if frames.isdigit() else 1
+    return Header(texts, persons, "utf-8", state, 0 if is_mosaic else count)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value = dataset.get(keyword)
+    if isinstance(value, (list, pydicom.multival.MultiValue)):
+        return "\\".join(map(str, value))
+    return "" if value is None else str(value).strip()
+
+
+def _state(dataset: Dataset, path: Path) -> PixelState:
+    element = next(
+        (dataset.get_item(name) for name in _PIXEL_KEYWORDS if name in dataset),
+        None,
+    )
+    if element is None:
         return PixelState.NONE
-    is_explicit = transfer_syntax != ImplicitVRLittleEndian
-    value_at = stream.tell() - (0 if is_explicit else 4)
-    length_bytes = start[8:12] if is_explicit else start[4:8]
-    length = int.from_bytes(length_bytes, "big" if is_big else "little")
-    size = path.stat().st_size
-    if length == _UNKNOWN_LENGTH:
-        stream.seek(max(value_at, size - _TAIL_BYTES))
-        return PixelState.WHOLE if _END_OF_ITEMS in stream.read() else PixelState.CUT
-    return PixelState.WHOLE if size - value_at >= length else PixelState.CUT
+    length = getattr(element, "length", 0)
+    start = getattr(element, "value_tell", 0)
+    is_known = isinstance(length, int) and length != 0xFFFFFFFF  # noqa: PLR2004 - unknown length
+    is_cut = is_known and start and start + length > path.stat().st_size
+    return PixelState.CUT if is_cut else PixelState.WHOLE
+
+
+@contextmanager
+def _quiet_reader() -> Iterator[None]:
+    """Keep pydicom silent: what it says of values against the standard quotes the values.
+
+    Such values are common in real headers, and none is used here in a way that depends on its
+    form.
+    """
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled

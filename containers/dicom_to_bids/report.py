@@ -6,12 +6,14 @@ Not here: the run's own report with checksums and times, which the entry point w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from containers.contract import Accounted
+from containers.dicom_to_bids.classify.decision import Decision
 from containers.dicom_to_bids.inventory import Inventory, Scan
-from containers.dicom_to_bids.names import Naming
+from containers.dicom_to_bids.names import LeftOut, Naming
+from containers.dicom_to_bids.refusals import is_supported, modality_reason
 from containers.dicom_to_bids.tree import write_json
 
 ACCOUNT_FILE_NAME = "account.json"
@@ -49,8 +51,9 @@ def account(
     notes = []
     for scan in inventory.scans:
         row = _row(scan, files.get(scan.scan_id, []), reasons.get(scan.scan_id, []))
-        if scan.scan_id in failed:
-            row = Accounted(scan.scan_id, "failed", failed[scan.scan_id])
+        problem = scan.problem or failed.get(scan.scan_id, "")
+        if problem:
+            row = Accounted(scan.scan_id, "failed", problem)
         rows.append(row)
         if row.outcome == "done" and scan.scan_id in reasons:
             count = len(reasons[scan.scan_id])
@@ -67,24 +70,66 @@ def _row(scan: Scan, files: Sequence[str], reasons: Sequence[str]) -> Accounted:
     if reasons:
         return Accounted(scan.scan_id, "left-out", _joined(reasons))
     if not scan.images:
-        return Accounted(
-            scan.scan_id,
-            "left-out",
-            "All its images are copies of files of other scans."
-            if any(file.is_image for file in scan.files)
-            else "It has no images, only other DICOM objects (such as reports).",
-        )
+        return Accounted(scan.scan_id, "left-out", _reason_for_no_images(scan))
     return Accounted(scan.scan_id, "failed", "dcm2niix made no image of it.")
+
+
+def _reason_for_no_images(scan: Scan) -> str:
+    images = [file for file in scan.files if file.is_image]
+    other = {file.modality for file in images if not is_supported(file.modality)}
+    if other:
+        return modality_reason(other)
+    if images:
+        return "All its images are copies of files of other scans."
+    return "It has no images, only other DICOM objects (such as reports)."
 
 
 def _joined(reasons: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(reasons))
 
 
-def write_account(folder: Path, rows: Sequence[Accounted], inventory: Inventory) -> None:
-    """Write the account as JSON, with the number of files of each scan."""
-    counts = {scan.scan_id: len(scan.files) for scan in inventory.scans}
+def decisions_by_scan(naming: Naming) -> Mapping[str, tuple[Decision, ...]]:
+    """Return what the images of each scan were taken for, in order of acquisition."""
+    found: dict[str, tuple[Decision, ...]] = {}
+    for item in (*naming.named, *naming.left_out):
+        decision = item.decision
+        if isinstance(item, LeftOut) and not decision.is_left_out:
+            # It was recognised, and lacks a fact: the reason for leaving it out is the last word.
+            decision = replace(decision, data_type="", suffix="", reason=item.reason)
+        for scan_id in item.image.scan_ids:
+            found[scan_id] = (*found.get(scan_id, ()), decision)
+    return found
+
+
+def write_account(
+    folder: Path,
+    rows: Sequence[Accounted],
+    inventory: Inventory,
+    decisions: Mapping[str, Sequence[Decision]],
+) -> None:
+    """Write the account as JSON, with the number of files of each scan and how it was judged."""
+    counts = file_counts(inventory)
     write_json(
         folder / ACCOUNT_FILE_NAME,
-        [asdict(row) | {"dicom_files": counts[row.subject]} for row in rows],
+        [
+            asdict(row)
+            | {
+                "dicom_files": counts[row.subject],
+                "decisions": [
+                    {
+                        "kind": each.kind,
+                        "rule": each.rule,
+                        "confidence": each.confidence.value,
+                        "reason": each.reason,
+                    }
+                    for each in decisions.get(row.subject, ())
+                ],
+            }
+            for row in rows
+        ],
     )
+
+
+def file_counts(inventory: Inventory) -> dict[str, int]:
+    """Return the number of DICOM files of each scan, readable or not."""
+    return {scan.scan_id: scan.file_count for scan in inventory.scans}

@@ -76,6 +76,10 @@ def bids_sidecar(named: Named, identity: SourceIdentity) -> dict[str, Any]:
     if named.suffix == "phasediff":
         # The two echo times say it; one of them alone would mislead.
         sidecar.pop("EchoTime", None)
+    if named.entities.get("part") == "phase":
+        # Scanners store phase in steps of their own; BIDS has a word for that.
+        sidecar.setdefault("Units", "arbitrary")
+    sidecar |= {key: value for key, value in named.extra.items() if not _touches(value, identity)}
     if "task" in named.entities:
         sidecar["TaskName"] = named.entities["task"]
     return sidecar

@@ -22,11 +22,19 @@ from containers.contract import (
     ToolFailedError,
     UsageError,
 )
+from containers.dicom_to_bids.checks import check_report, check_tree, refuse_errors
 from containers.dicom_to_bids.convert import DCM2NIIX_VERSION, convert_session
 from containers.dicom_to_bids.inventory import Inventory, read_inventory
 from containers.dicom_to_bids.names import Naming, name_images
-from containers.dicom_to_bids.page import PAGE_FILE_NAME, Picture, write_page
-from containers.dicom_to_bids.report import VALIDATOR_FILE_NAME, account, write_account
+from containers.dicom_to_bids.page import PAGE_FILE_NAME, Account, Picture, write_page
+from containers.dicom_to_bids.project_map import ProjectMap
+from containers.dicom_to_bids.report import (
+    VALIDATOR_FILE_NAME,
+    account,
+    decisions_by_scan,
+    file_counts,
+    write_account,
+)
 from containers.dicom_to_bids.tree import BIDS_VERSION, Labels, write_json, write_tree
 from containers.dicom_to_bids.validate import VALIDATOR_VERSION, Verdict, validate
 
@@ -43,45 +51,64 @@ def run(step_input: StepInput) -> StepReport:
         Parameters: ``subject-label`` and ``session-label`` (text, reduced to letters and
         digits; without a subject label it is ``01``, without a session label the tree has no
         session level; neither is ever taken from the headers), ``allow-invalid`` (hand on a
-        tree that the validator refuses).
+        tree that the validator refuses), ``map`` (path of the project's map, or nothing).
 
     Raises
     ------
     UsageError
-        A label holds no letter or digit, or the labels are too long for file names.
+        A label holds no letter or digit, does not fit the map, or the labels are too long for
+        file names.
     BadInputError
         The folder has no DICOM files, damaged ones, or those of two patients; or no image can
         be named; or the validator finds errors in the tree, which come from facts that the
-        headers lack, and ``allow-invalid`` is not set.
+        headers lack, and ``allow-invalid`` is not set; or the map cannot be used.
     ToolFailedError
         dcm2niix ended abnormally and no other scan gives an image, or the validator did.
     """
     parameters = step_input.parameters
     given = (parameters.get("subject-label"), parameters.get("session-label"))
-    labels, notes = _labels(*given)
+    map_value = parameters.get("map")
+    project_map = ProjectMap.load(Path(str(map_value))) if map_value else None
+    labels, notes = _labels(*_mapped_labels(given, project_map))
+    if project_map is not None:
+        notes += [note.shown(project_map.name) for note in project_map.notes]
     inventory = read_inventory(step_input.input_dir)
     notes += _notes_on_input(inventory, given)
     conversion = convert_session(inventory, step_input.scratch_dir)
-    naming = name_images(conversion.images, inventory.identity)
+    naming = name_images(conversion.images, inventory.identity, project_map)
     if not naming.named:
         raise _nothing_named(inventory, naming, conversion.failed)
     root = step_input.output_dir / BIDS_DIR_NAME
     tree = write_tree(root, naming, labels, inventory.identity)
     rows, partial = account(inventory, naming, tree.outputs, conversion.failed)
-    verdict = _judge(
-        root, step_input.scratch_dir, allow_invalid=parameters.get("allow-invalid") is True
-    )
+    allow_invalid = parameters.get("allow-invalid") is True
+    verdict = _judge(root, step_input.scratch_dir, allow_invalid=allow_invalid)
+    findings = check_tree(root, inventory.identity)
+    refuse_errors(findings, allow_invalid=allow_invalid)
+    notes += [f"{finding.path}: {finding.sentence}" for finding in findings]
     report_dir = step_input.output_dir / REPORT_DIR_NAME
     report_dir.mkdir(parents=True, exist_ok=True)
     write_json(report_dir / VALIDATOR_FILE_NAME, verdict.answer)
-    write_account(report_dir, rows, inventory)
+    decisions = decisions_by_scan(naming)
+    write_account(report_dir, rows, inventory, decisions)
     summary = _summary(rows, sum(map(len, tree.outputs)), verdict)
     warnings = (*notes, *conversion.warnings, *naming.warnings, *tree.warnings, *partial)
     pictures = [
         Picture(outputs[0], item.image)
         for item, outputs in zip(naming.named, tree.outputs, strict=True)
     ]
-    write_page(report_dir / PAGE_FILE_NAME, rows, pictures, summary=summary, warnings=warnings)
+    page = Account(
+        rows=rows,
+        summary=summary,
+        pictures=pictures,
+        warnings=warnings,
+        verdict=verdict,
+        decisions=decisions,
+        file_counts=file_counts(inventory),
+        other_file_count=inventory.other_file_count,
+    )
+    write_page(report_dir / PAGE_FILE_NAME, page)
+    refuse_errors(check_report(report_dir, inventory.identity), allow_invalid=False)
     return StepReport(
         summary=summary,
         accounted=rows,
@@ -92,8 +119,25 @@ def run(step_input: StepInput) -> StepReport:
             "schema_version": verdict.schema_version,
             "validator_errors": sum(verdict.errors.values()),
             "validator_warnings": sum(verdict.warnings.values()),
+            "input_files": sum(scan.file_count for scan in inventory.scans)
+            + inventory.other_file_count,
+            "other_files": inventory.other_file_count,
             "sidecar_keys_left_out": list(tree.left_out_keys),
+            "map_sha256": project_map.digest if project_map else "",
         },
+    )
+
+
+def _mapped_labels(
+    given: tuple[ParameterValue, ParameterValue], project_map: ProjectMap | None
+) -> tuple[ParameterValue, ParameterValue]:
+    """Return the labels of subject and session as the project's map wants them."""
+    if project_map is None:
+        return given
+    subject, session = (None if value is None else str(value) for value in given)
+    return (
+        project_map.subject_label(subject) if subject else subject,
+        project_map.session_label(session) if session else session,
     )
 
 

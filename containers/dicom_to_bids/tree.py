@@ -7,30 +7,25 @@ the files are called (``names``) and what their sidecars hold (``sidecars``, ``l
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from containers.contract import ToolFailedError, UsageError
-from containers.dicom_to_bids.convert import DCM2NIIX_VERSION, Converted, load_nifti
+from containers.contract import UsageError
+from containers.dicom_to_bids.convert import DCM2NIIX_VERSION
 from containers.dicom_to_bids.identity import SourceIdentity
 from containers.dicom_to_bids.links import link_field_maps
 from containers.dicom_to_bids.names import Named, Naming
+from containers.dicom_to_bids.nifti import pack_all
 from containers.dicom_to_bids.sidecars import bids_sidecar, left_out_keys
 
 BIDS_VERSION = "1.10.0"
-_GZIP_LEVEL = 6
-_CHUNK_BYTES = 1 << 20
-_NO_EXTENSION = bytes(4)
 _LONGEST_NAME = 255
 """Bytes that common file systems allow in one name."""
-_FREE_TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 _README = """\
 # {name}
 
@@ -91,6 +86,12 @@ def write_tree(root: Path, naming: Naming, labels: Labels, identity: SourceIdent
         sidecar = bids_sidecar(item, identity)
         missing |= left_out_keys(item.image.sidecar, sidecar)
         outputs.append(_write_image(root, stem, item, sidecar | dict(added)))
+    pack_all(
+        [
+            (item.image.image_path, root / f"{stem}.nii.gz")
+            for item, stem in zip(naming.named, stems, strict=True)
+        ]
+    )
     _write_description(root)
     _write_tables(root, labels, [f"{stem}.nii.gz" for stem in stems])
     return Tree(tuple(outputs), warnings, tuple(sorted(missing)))
@@ -109,7 +110,6 @@ def _refuse_long_names(stems: Iterable[str]) -> None:
 def _write_image(root: Path, stem: str, item: Named, sidecar: Mapping[str, Any]) -> tuple[str, ...]:
     image_path = root / f"{stem}.nii.gz"
     image_path.parent.mkdir(parents=True, exist_ok=True)
-    _pack_cleaned(item.image, image_path)
     write_json(root / f"{stem}.json", sidecar)
     outputs = [f"{stem}.nii.gz", f"{stem}.json"]
     if item.suffix == "dwi":
@@ -117,37 +117,16 @@ def _write_image(root: Path, stem: str, item: Named, sidecar: Mapping[str, Any])
             if source is not None:
                 shutil.copyfile(source, root / f"{stem}{source.suffix}")
                 outputs.append(f"{stem}{source.suffix}")
+    if item.aslcontext is not None:
+        table = f"{_without_suffix(stem)}_aslcontext.tsv"
+        text = "\n".join(["volume_type", *item.aslcontext]) + "\n"
+        (root / table).write_text(text, encoding="utf-8")
+        outputs.append(table)
     return tuple(outputs)
 
 
-def _pack_cleaned(image: Converted, target_path: Path) -> None:
-    """Pack the NIfTI file with empty text fields, no extension and nothing behind the voxels.
-
-    Piece by piece: a long series at high resolution is larger than the memory of a container.
-    """
-    # From the bytes: the header of an opened image has forgotten scaling and offset.
-    header_class: Any = load_nifti(image.image_path).header_class
-    with image.image_path.open("rb") as source:
-        header = header_class.from_fileobj(source)
-        for name in _FREE_TEXT_FIELDS:
-            if name in header.keys():  # noqa: SIM118 - iterating the header gives no names
-                header[name] = b""
-        start = int(header["vox_offset"])
-        size = header.get_data_dtype().itemsize * prod(map(int, header.get_data_shape()))
-        if image.image_path.stat().st_size < start + size:
-            raise ToolFailedError(
-                f"dcm2niix wrote an image of scan {', '.join(image.scan_ids)} that is shorter "
-                "than its header says; convert the session again with enough free disk space."
-            )
-        header["vox_offset"] = len(header.binaryblock) + len(_NO_EXTENSION)
-        source.seek(start)
-        with (
-            target_path.open("wb") as target,
-            gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as packed,
-        ):
-            packed.write(bytes(header.binaryblock) + _NO_EXTENSION)
-            for begin in range(0, size, _CHUNK_BYTES):
-                packed.write(source.read(min(_CHUNK_BYTES, size - begin)))
+def _without_suffix(stem: str) -> str:
+    return stem.rpartition("_")[0]
 
 
 def write_json(path: Path, content: Any) -> None:

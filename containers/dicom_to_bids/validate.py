@@ -21,6 +21,8 @@ from deno import find_deno_bin  # type: ignore[import-untyped]  # ships no type 
 from containers.contract import ToolFailedError
 
 VALIDATOR_VERSION = version("bids-validator-deno")
+_LONGEST_S = 1800
+"""Seconds after which the validator is ended; it takes some for a session."""
 _FOUND_ERRORS = 16
 """The validator's exit code when the data set has errors."""
 
@@ -47,6 +49,8 @@ def validate(root: Path, scratch_dir: Path) -> Verdict:
     ------
     ToolFailedError
         The validator ended abnormally, or answered something else than JSON.
+    subprocess.TimeoutExpired
+        It did not end; the entry point says so.
     """
     bundle = Path(bids_validator_deno.__file__).with_name("bids-validator.js")
     # Its runtime wants a writable place for its cache, which the user of a container may lack.
@@ -67,6 +71,7 @@ def validate(root: Path, scratch_dir: Path) -> Verdict:
         env=environment,
         text=True,
         encoding="utf-8",
+        timeout=_LONGEST_S,
     )
     if result.returncode not in {0, _FOUND_ERRORS}:
         lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]

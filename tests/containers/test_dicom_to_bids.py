@@ -368,13 +368,17 @@ def test_folder_without_dicom_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left_bytes", [0, 100, 140, 700, 3000, -1000, -2])
-def test_cut_file_refuses_the_session(copy: Path, tmp_path: Path, left_bytes: int) -> None:
-    """A file cut anywhere refuses the whole session and names scan and count."""
+def test_cut_file_spoils_its_scan_only(copy: Path, tmp_path: Path, left_bytes: int) -> None:
+    """A file cut anywhere fails its scan, with the count, and the others are converted."""
     victim = sorted(series(copy, "bold").iterdir())[3]
     victim.write_bytes(victim.read_bytes()[:left_bytes])
 
-    with pytest.raises(BadInputError, match=r"1 of 12 files of scan 5;"):
-        convert(copy, tmp_path)
+    report, _ = convert(copy, tmp_path)
+
+    rows = {row.subject: row for row in report.accounted}
+    assert rows["5"].outcome == "failed"
+    assert rows["5"].reason.startswith("1 of its 12 files are cut short")
+    assert [rows[scan_id].outcome for scan_id in "2346"] == ["done"] * 4
 
 
 def test_two_patients_are_refused_without_names(copy: Path, tmp_path: Path) -> None:
