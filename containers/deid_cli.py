@@ -1,0 +1,212 @@
+"""``winxnat deid``: what scrubbing would do to a file, key stores, and a script for XNAT."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from containers.contract import ExitCode, StepError, ToolFailedError
+
+if TYPE_CHECKING:
+    from containers.scrub_headers.profile import Profile
+
+HELP = "Look into de-identification: explain a file, keep keys, export a script for XNAT."
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_PASSPHRASE_FILE = click.option(
+    "--passphrase-file", type=_FILE, help="File with the passphrase in one line."
+)
+
+
+@click.group(help=HELP)
+def deid() -> None:
+    """Collect the verbs."""
+
+
+@deid.command()
+@click.argument("file_path", metavar="FILE", type=_FILE)
+@click.option("--profile", default="external", show_default=True, help="Name or YAML file.")
+@click.option("--json", "is_json", is_flag=True, help="Print the decisions as JSON.")
+def explain(*, file_path: Path, profile: str, is_json: bool) -> None:
+    """Show element by element what would happen to a DICOM file, and by which rule.
+
+    Values are never shown.
+    """
+    with _errors():
+        # Imported here, as below: asking for help must not need the step's libraries.
+        from containers.scrub_headers.dicom_file import explain_dicom  # noqa: PLC0415
+        from containers.scrub_headers.errors import RefusedFileError  # noqa: PLC0415
+
+        try:
+            decisions = list(explain_dicom(file_path, _profile(profile)))
+        except RefusedFileError as error:
+            click.echo(f"The file would be left out: {error}", err=True)
+            sys.exit(ExitCode.BAD_INPUT)
+        except OSError as error:
+            click.echo(f"Error: the file cannot be read: {error.strerror}.", err=True)
+            sys.exit(ExitCode.WRONG_USAGE)
+    rows = [
+        {
+            "place": "/".join((*each.path, each.tag)),
+            "keyword": each.keyword,
+            "vr": each.vr,
+            "action": each.action,
+            "outcome": each.outcome,
+            "rule": each.rule,
+        }
+        for each in decisions
+    ]
+    if is_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['place']:<24} {row['vr']:<2} {row['outcome']:<10} {row['keyword']}: "
+            f"{row['rule']}"
+        )
+
+
+@deid.command("profiles")
+def list_profiles() -> None:
+    """List the profiles, for whom each is."""
+    with _errors():
+        from containers.scrub_headers.profile import load_profile, profile_names  # noqa: PLC0415
+
+        for name in profile_names():
+            found = load_profile(name)
+            click.echo(f"{found.name:<10} version {found.version}  {found.description}")
+
+
+@deid.command("export-script")
+@click.argument("profile")
+def export_script(*, profile: str) -> None:
+    """Print a DicomEdit 6 script of what XNAT can do for a PROFILE when data arrive.
+
+    A first line of defence for the site's or a project's anonymisation script; it does not
+    replace scrub-headers.
+    """
+    with _errors():
+        from containers.scrub_headers.import_script import import_script  # noqa: PLC0415
+
+        click.echo(import_script(_profile(profile)), nl=False)
+
+
+@deid.group()
+def keys() -> None:
+    """Make and keep key stores: encrypted files from which pseudonyms are made.
+
+    The passphrase comes from --passphrase-file, WINXNAT_KEYS_PASSPHRASE,
+    WINXNAT_KEYS_PASSPHRASE_FILE, or a question on the terminal; never from an argument.
+    """
+
+
+@keys.command()
+@click.argument("store_path", metavar="FILE", type=_FILE)
+@_PASSPHRASE_FILE
+def create(*, store_path: Path, passphrase_file: Path | None) -> None:
+    """Make a new key store; an existing one is never replaced."""
+    with _errors():
+        from containers.scrub_headers import key_store  # noqa: PLC0415
+
+        key_store.create(store_path, _passphrase(passphrase_file, is_new=True))
+        click.echo("The key store is made. Keep file and passphrase in two places, and a copy.")
+
+
+@keys.command()
+@click.argument("store_path", metavar="FILE", type=_FILE)
+@_PASSPHRASE_FILE
+def check(*, store_path: Path, passphrase_file: Path | None) -> None:
+    """Tell whether a key store opens with the passphrase; shows nothing of its content."""
+    with _errors():
+        from containers.scrub_headers import key_store  # noqa: PLC0415
+
+        found = key_store.read(store_path, _passphrase(passphrase_file))
+        click.echo(f"The key store opens; it remembers {len(found.labels)} labels.")
+
+
+@keys.command("passphrase")
+@click.argument("store_path", metavar="FILE", type=_FILE)
+@_PASSPHRASE_FILE
+@click.option("--new-passphrase-file", type=_FILE, help="File with the new passphrase.")
+def change_passphrase(
+    *, store_path: Path, passphrase_file: Path | None, new_passphrase_file: Path | None
+) -> None:
+    """Give a key store another passphrase; its pseudonyms stay the same."""
+    with _errors():
+        from containers.scrub_headers import key_store  # noqa: PLC0415
+
+        old = _passphrase(passphrase_file)
+        if new_passphrase_file is None:
+            new = _asked("New passphrase", is_new=True)
+        else:
+            new = key_store.passphrase_from_file(new_passphrase_file)
+        key_store.change_passphrase(store_path, old, new)
+        click.echo("The key store has the new passphrase.")
+
+
+@keys.command()
+@click.argument("store_path", metavar="FILE", type=_FILE)
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+def destroy(*, store_path: Path, is_sure: bool) -> None:
+    """Destroy a key store: nobody can then link or reverse its pseudonyms, you neither."""
+    with _errors():
+        from containers.scrub_headers import key_store  # noqa: PLC0415
+
+        if not is_sure:
+            if not sys.stdin.isatty():
+                raise key_store.KeyStoreError("Destroying needs a terminal to ask on, or --yes.")
+            click.confirm("Destroy the key store for good?", abort=True, err=True)
+        key_store.destroy(store_path)
+        click.echo("The key store is destroyed. Destroy its copies, too.")
+
+
+def _profile(name: str) -> Profile:
+    from containers.scrub_headers.profile import load_profile, read_profile  # noqa: PLC0415
+
+    is_file = os.sep in name or name.endswith((".yaml", ".yml"))
+    return read_profile(Path(name)) if is_file else load_profile(name)
+
+
+def _passphrase(file_path: Path | None, *, is_new: bool = False) -> str:
+    from containers.scrub_headers import key_store  # noqa: PLC0415
+
+    if file_path is not None:
+        return key_store.passphrase_from_file(file_path)
+    found = key_store.passphrase_from_environment()
+    return _asked("Passphrase", is_new=is_new) if found is None else found
+
+
+def _asked(what: str, *, is_new: bool) -> str:
+    from containers.scrub_headers.key_store import KeyStoreError  # noqa: PLC0415
+
+    if not sys.stdin.isatty():
+        raise KeyStoreError(
+            "There is no terminal to ask for the passphrase on. Name a file with it, or set "
+            "WINXNAT_KEYS_PASSPHRASE."
+        )
+    answer: str = click.prompt(what, hide_input=True, confirmation_prompt=is_new, err=True)
+    return answer
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """End with the exit code and the sentence of an error of our own."""
+    try:
+        yield
+    except ImportError as error:
+        missing = ToolFailedError(
+            f"The libraries of scrub-headers are not installed here ({error.name} is missing). "
+            "Install winxnat[scrub-headers]."
+        )
+        click.echo(f"Error: {missing}", err=True)
+        sys.exit(missing.exit_code)
+    except StepError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
