@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +31,7 @@ from containers.engine import (
     Image,
     ImageMissingError,
     NotRunnableError,
+    shortened_log,
 )
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ OWN_PROCESS_LIMIT = 4096
 """Processes and threads one container of ours may hold: stops a runaway, not a step."""
 
 _CALL_TIMEOUT_S = 60
-_BYTES_PER_MB = 1024 * 1024
-_NANO_CPUS = 1_000_000_000
+BYTES_PER_MB = 1024 * 1024
+NANO_CPUS = 1_000_000_000
 _NOT_FOUND = 404
 
 # Names and ids of containers; anything else could change the address that is asked.
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 
 _STATUS = {
     "created": ContainerStatus.CREATED,
@@ -160,7 +161,11 @@ class DockerEngine(ContainerEngine):
         if stream not in LOG_STREAMS:
             raise ValueError(stream)
         with self._found(container_id, "read the logs of") as container:
-            return bytes(container.logs(stdout=stream == "stdout", stderr=stream == "stderr"))
+            pieces = container.logs(
+                stdout=stream == "stdout", stderr=stream == "stderr", stream=True, follow=False
+            )
+            with closing(pieces):
+                return shortened_log(pieces)
 
     def kill(self, container_id: str) -> None:
         """Stop the container at once; does nothing if it has already exited."""
@@ -190,7 +195,7 @@ class DockerEngine(ContainerEngine):
             f"Cannot {doing} container {container_id}: the Docker daemon knows none of this id. "
             "It was removed, or another daemon runs it."
         )
-        if not _NAME.match(container_id):
+        if not NAME.match(container_id):
             raise missing
         with translated(f"{doing} container {container_id}", missing=missing):
             yield self._client.containers.get(container_id)
@@ -287,7 +292,7 @@ def _image_of(image: DockerImage) -> Image:
         tags=tuple(sorted(image.tags)),
         labels=dict(image.labels or {}),
         size_bytes=int(image.attrs.get("Size", 0)),
-        created_at=_moment(created) if isinstance(created, str) else None,
+        created_at=moment_of(created) if isinstance(created, str) else None,
     )
 
 
@@ -300,12 +305,12 @@ def _state_of(state: Mapping[str, Any]) -> ContainerState:
         exit_code=exit_code,
         out_of_memory=bool(state.get("OOMKilled")),
         killed=exit_code == KILLED_EXIT_CODE,
-        started_at=_moment(state["StartedAt"]),
-        finished_at=_moment(state["FinishedAt"]) if exited else None,
+        started_at=moment_of(state["StartedAt"]),
+        finished_at=moment_of(state["FinishedAt"]) if exited else None,
     )
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
     """Read a time of the daemon; year 1 stands for never."""
     moment = datetime.fromisoformat(text)
     return None if moment.year == 1 else moment
@@ -314,7 +319,7 @@ def _moment(text: str) -> datetime | None:
 def _create_options(spec: ContainerSpec) -> dict[str, Any]:
     options: dict[str, Any] = {
         "environment": dict(spec.environment),
-        "mounts": [_mount(each) for each in spec.mounts],
+        "mounts": [bind_mount(each) for each in spec.mounts],
         "labels": dict(spec.labels),
         "security_opt": ["no-new-privileges"],
         "name": spec.name,
@@ -334,18 +339,19 @@ def _create_options(spec: ContainerSpec) -> dict[str, Any]:
         options["command"] = split_command_line(spec.command_line)
     if spec.memory_limit_mb:
         # Without a swap limit of the same size Docker grants as much swap again.
-        limit = spec.memory_limit_mb * _BYTES_PER_MB
+        limit = spec.memory_limit_mb * BYTES_PER_MB
         options |= {"mem_limit": limit, "memswap_limit": limit}
     if spec.memory_reservation_mb:
-        options["mem_reservation"] = spec.memory_reservation_mb * _BYTES_PER_MB
+        options["mem_reservation"] = spec.memory_reservation_mb * BYTES_PER_MB
     if spec.cpu_limit:
-        options["nano_cpus"] = round(spec.cpu_limit * _NANO_CPUS)
+        options["nano_cpus"] = round(spec.cpu_limit * NANO_CPUS)
     if spec.image.startswith(IMAGE_PREFIX):
         options |= {"cap_drop": ["ALL"], "pids_limit": OWN_PROCESS_LIMIT}
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _mount(mount: BindMount) -> Mount:
+def bind_mount(mount: BindMount) -> Mount:
+    """Return a mount as the SDK has it."""
     from docker.types import Mount  # noqa: PLC0415 - optional dependency
 
     # A mount of type "bind" is refused where the source is missing; the older "volumes" option

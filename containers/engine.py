@@ -1,14 +1,15 @@
 """Container engines: one narrow door to whatever runs a container.
 
 ``ContainerEngine`` is the abstract engine; ``containers.docker_engine`` speaks to a Docker
-daemon, ``containers.process_engine`` runs local processes. Nearly nothing else imports the
+daemon, ``containers.swarm_engine`` to the swarm it manages, ``containers.process_engine`` runs
+local processes. Nearly nothing else imports the
 Docker SDK. Not here: what is inside an image, or how one is built (``build``).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +19,9 @@ from types import MappingProxyType
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 LOG_STREAMS = ("stdout", "stderr")
+MAX_LOG_BYTES = 64 * 1024 * 1024
+"""What is given back of a stream: a program that prints without end must not fill the memory."""
+LOG_CUT = b"\n[The log is longer; the rest is left out.]\n"
 KILLED_EXIT_CODE = 137
 """What a shell and Docker report of a program that was ended by SIGKILL: 128 + 9."""
 
@@ -91,6 +95,8 @@ class ContainerSpec:
         ``none`` for no network; None for the engine's default.
     user : str or None
         ``uid:gid`` to run as; None for the image's own.
+    constraints, generic_resources
+        What a swarm's node must be and have (``node.role==worker``); for the swarm engine only.
     """
 
     image: str
@@ -113,6 +119,8 @@ class ContainerSpec:
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     gpus: str | None = None
     auto_remove: bool = False
+    constraints: tuple[str, ...] = ()
+    generic_resources: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,9 @@ class ContainerState:
     ``exit_code`` is None until it has exited, and stays None where the end was not seen (the
     machine went down). ``killed`` says that it was ended by SIGKILL or that its end was not seen;
     ``out_of_memory`` says more of it where the engine knows. ``ignored`` names the settings of
-    the spec that this engine does not honour, so that the caller can say so.
+    the spec that this engine does not honour, so that the caller can say so. ``message`` is what
+    the engine says of an obstacle. The ids are those of a swarm's task, its node, and the
+    container there; empty for other engines and as long as they are not known.
     """
 
     status: ContainerStatus
@@ -132,6 +142,10 @@ class ContainerState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     ignored: tuple[str, ...] = ()
+    message: str = ""
+    inner_id: str = ""
+    task_id: str = ""
+    node_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +159,21 @@ class Image:
     created_at: datetime | None = None
 
 
+def shortened_log(pieces: Iterable[bytes]) -> bytes:
+    """Return the beginning of a log that comes in pieces; the rest is not asked for."""
+    log = bytearray()
+    for piece in pieces:
+        log += piece
+        if len(log) > MAX_LOG_BYTES:
+            return bytes(log[:MAX_LOG_BYTES]) + LOG_CUT
+    return bytes(log)
+
+
 class ContainerEngine(ABC):
     """Runs containers. All methods block; callers own threads. All raise ``EngineError``."""
 
     name: str
-    """``docker`` or ``process``."""
+    """``docker``, ``swarm`` or ``process``."""
 
     @abstractmethod
     def ping(self) -> None:
@@ -185,9 +209,10 @@ class ContainerEngine(ABC):
 
     @abstractmethod
     def logs(self, container_id: str, stream: str) -> bytes:
-        """Return all of ``stdout`` or ``stderr`` so far.
+        """Return ``stdout`` or ``stderr`` so far, from its beginning.
 
-        Bytes that are no UTF-8 may come back replaced: Docker keeps its logs as text.
+        Beyond ``MAX_LOG_BYTES`` there is only ``LOG_CUT``. Bytes that are no UTF-8 may come back
+        replaced: Docker keeps its logs as text.
         """
 
     @abstractmethod

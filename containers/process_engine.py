@@ -37,6 +37,7 @@ from containers.engine import (
     Image,
     ImageMissingError,
     NotRunnableError,
+    shortened_log,
 )
 from containers.path_mapping import PathMapping
 from containers.process_records import (
@@ -61,6 +62,7 @@ _SUPERVISOR = (
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 _POLL_S = 0.05
+_LOG_PIECE_BYTES = 1024 * 1024
 _SIGNAL_BASE = 128
 """A shell reports a program ended by signal N as 128 + N."""
 
@@ -214,7 +216,8 @@ class ProcessEngine(ContainerEngine):
         """Return all of ``stdout`` or ``stderr`` so far."""
         if stream not in LOG_STREAMS:
             raise ValueError(stream)
-        return (self._folder(container_id) / stream).read_bytes()
+        with (self._folder(container_id) / stream).open("rb") as log:
+            return shortened_log(iter(lambda: log.read(_LOG_PIECE_BYTES), b""))
 
     def kill(self, container_id: str) -> None:
         """End the whole process group at once; does nothing if it has already exited.

@@ -225,7 +225,7 @@ def start(
                 f"The seed of the sandbox in {root} was cut off, so that it is not whole. Delete "
                 f"it: winxnat sandbox reset --dir {root}"
             )
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         password = _ensure_password(root)
         write_netrc(root / NETRC_FILE_NAME, ADMIN_USER, password, host)
         if incomplete:

@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Cannot listen on {where}: {reason}. Choose another --port.", file=sys.stderr)  # noqa: T201 - a program's last word
         return 2
     try:
-        settings.root.mkdir(parents=True, exist_ok=True)
+        settings.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Held until the process ends, however it ends: one server to a folder.
         lock = (settings.root / LOCK_FILE_NAME).open("wb")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app = create_app(site)
         if settings.engine == "docker":
-            site.runner.engine.ping()
+            site.runner.engines.base.ping()
     except EngineUnavailableError as error:
         print(f"The sandbox cannot run containers: {error}", file=sys.stderr)  # noqa: T201 - same
         return 2
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    facts = {"url": site.url, "engine": site.runner.engine.name}
+    facts = {"url": site.url, "engine": site.runner.engines.base.name}
     _Server(config, announcement, facts).run(sockets=[listener])
     return 0
 

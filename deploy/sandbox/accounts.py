@@ -234,12 +234,14 @@ def create_user(call: Call) -> Response:
 
 
 def _change(call: Call, user: User, password: str | None, columns: dict[str, Any]) -> bool:
-    """Change an account; one that can no longer log in loses its sessions at once."""
+    """Change an account; one that can no longer log in loses its sessions and tokens at once."""
     usable = columns.get("enabled", True) and columns.get("verified", True)
     with call.site.store.write():
         if not usable:
             require_other_admin(call, user)
         changed = call.site.people.change(user, password, columns)
+        if not usable:
+            call.site.people.end_tokens(user)  # else they would live again with the account
     if not usable:
         call.site.sessions.close_user(user.id)
     return changed

@@ -40,6 +40,7 @@ from deploy.sandbox import (
     launch,
     listings,
     logins,
+    orchestration_api,
     prearchive,
     project_access,
     project_groups,
@@ -95,7 +96,6 @@ def all_routes() -> list[HandlerRoute]:
         prearchive,
         dicom_dump,
         dicomscp_api,
-        absent_services,
         catalogs,
         searches,
         type_pages,
@@ -113,7 +113,9 @@ def all_routes() -> list[HandlerRoute]:
         docker_api,
         workflows,
         events_api,
+        orchestration_api,
         automation_api,
+        absent_services,  # last: some of its areas have a few addresses that are there
     )
     routes = [route for part in parts for route in part.ROUTES.routes]
     return [*routes, *projects.LAST_ROUTES.routes]

@@ -1,6 +1,6 @@
-"""Older and rarer ways of automatic launches, which the sandbox has not: every address says so.
+"""The older way of automatic launches, which the sandbox has not: every address says so.
 
-Not here: launches on events (``events_api``) and by hand (``launch``).
+Not here: launches on events (``events_api``), by hand (``launch``) and in orchestrations.
 """
 
 from __future__ import annotations
@@ -26,12 +26,3 @@ def event_mapping(call: Call) -> Response:
     """Refuse command event mappings."""
     require_person(call)
     raise not_implemented("command event mapping; use the Event Service")
-
-
-@ROUTES.add(
-    _ALL_METHODS, *_with_rest("/xapi/orchestration", "/xapi/projects/{project}/orchestration")
-)
-def orchestration(call: Call) -> Response:
-    """Refuse orchestration."""
-    require_person(call)
-    raise not_implemented("orchestration (wrappers one after another)")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from commands.model import Command, CommandType
 from containers.engine import BindMount, ContainerSpec, EngineError
-from deploy.sandbox import command_rows, container_rows
+from deploy.sandbox import command_rows, container_rows, docker_settings
 from deploy.sandbox.container_rows import NewContainer
 from deploy.sandbox.finalize import save_logs
 from deploy.sandbox.launches import LaunchFailure
 from deploy.sandbox.people import User
-from deploy.sandbox.preparation import container_document
+from deploy.sandbox.preparation import container_document, container_user
 from deploy.sandbox.run_context import RunContext
 from deploy.sandbox.staging import StagedMount, new_folder
 
@@ -79,6 +79,13 @@ def _spec(
         memory_limit_mb=command.limit_memory,
         memory_reservation_mb=command.reserve_memory,
         cpu_limit=command.limit_cpu,
+        network=command.network,
+        user=container_user(context.site, command.image),
+        shm_size_bytes=command.shm_size,
+        ulimits=dict(command.ulimits),
+        constraints=docker_settings.constraints(
+            docker_settings.load(context.site.store.connection)
+        ),
     )
 
 

@@ -111,12 +111,20 @@ def save_document(connection: sqlite3.Connection, number: int, **changes: Any) -
 
 
 def find(connection: sqlite3.Connection, name: str) -> sqlite3.Row | None:
-    """Return the row of a container by its number, or by the engine's id of it."""
+    """Return the row of a container by its number, or by the engine's id of it.
+
+    In a swarm the engine's id is the service's; the container's own is taken too.
+    """
     row: sqlite3.Row | None = None
     if name.isascii() and name.isdigit() and len(name) <= 18:  # noqa: PLR2004 - int64
         row = connection.execute("SELECT * FROM container WHERE id = ?", (int(name),)).fetchone()
     if row is None and name:
         row = connection.execute("SELECT * FROM container WHERE engine_id = ?", (name,)).fetchone()
+    if row is None and name:
+        row = connection.execute(
+            "SELECT * FROM container WHERE json_extract(document, '$.\"container-id\"') = ?",
+            (name,),
+        ).fetchone()
     return row
 
 

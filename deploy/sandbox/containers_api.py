@@ -1,6 +1,7 @@
 """Containers over HTTP: lists, one, logs, kill, finalise, delete.
 
-Others' containers are stripped for everybody but administrators. Not here: running them.
+Others' containers are stripped for everybody but administrators, and are not there at all for
+those who may not read their project. Not here: running them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import io
 import sqlite3
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.responses import JSONResponse, Response
@@ -19,6 +21,7 @@ from deploy.sandbox.call import Call, text
 from deploy.sandbox.container_rows import FINAL_STATUSES
 from deploy.sandbox.errors import bad_request, conflict, forbidden, not_found
 from deploy.sandbox.finalize import log_path
+from deploy.sandbox.rights import SUBJECT_TYPE, Action
 from deploy.sandbox.routing import Routes, json_body
 from deploy.sandbox.xapi_access import readable_project, require_manager, require_person
 
@@ -35,6 +38,17 @@ def _viewer(call: Call) -> int | None:
     return None if call.user.is_admin else call.user.id
 
 
+def _seen(call: Call, rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Return the containers whose existence is no secret to the caller.
+
+    XNAT lists everybody's, stripped; here a stranger to a project learns nothing of its jobs.
+    """
+    if call.user.is_container_manager:
+        return list(rows)
+    projects = call.site.rights.projects_with(call.user, Action.READ, SUBJECT_TYPE)
+    return [r for r in rows if r["user_id"] == call.user.id or r["project"] in projects]
+
+
 def _documents(call: Call, rows: list[sqlite3.Row]) -> list[dict[str, object]]:
     return container_rows.documents(call.site.store.connection, rows, viewer=_viewer(call))
 
@@ -49,7 +63,8 @@ def version(_call: Call) -> Response:
 def list_containers(call: Call) -> Response:
     """Answer all containers; ``nonfinalized=true`` leaves out those that are over."""
     require_person(call)
-    rows = call.site.store.connection.execute("SELECT * FROM container ORDER BY id").fetchall()
+    connection = call.site.store.connection
+    rows = _seen(call, connection.execute("SELECT * FROM container ORDER BY id").fetchall())
     if call.flag("nonfinalized"):
         rows = [row for row in rows if row["status"] not in FINAL_STATUSES]
     return JSONResponse(_documents(call, rows))
@@ -68,10 +83,12 @@ def page_containers(call: Call) -> Response:
             raise bad_request("'page' and 'size' must be whole numbers from 1.")
     where, values = _project_filter(call)
     rows = call.site.store.connection.execute(
-        f"SELECT * FROM container {where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - fixed text
-        (*values, min(size, _MAX_PAGE), (page - 1) * min(size, _MAX_PAGE)),
+        f"SELECT * FROM container {where} ORDER BY id DESC",  # noqa: S608 - fixed text
+        values,
     ).fetchall()
-    return JSONResponse(_documents(call, rows))
+    size = min(size, _MAX_PAGE)
+    start = (page - 1) * size
+    return JSONResponse(_documents(call, _seen(call, rows)[start : start + size]))
 
 
 @ROUTES.add("GET", "/xapi/projects/{project}/containers")
@@ -102,7 +119,8 @@ def _row(call: Call) -> sqlite3.Row:
     if "project" in call.path:
         project = readable_project(call, call.path["project"]).id
     row = container_rows.find(call.site.store.connection, call.path["container"])
-    if row is None or ("project" in call.path and row["project"] != project):
+    elsewhere = row is not None and "project" in call.path and row["project"] != project
+    if row is None or elsewhere or not _seen(call, [row]):
         raise not_found(f"There is no container {call.path['container']}.")
     return row
 
@@ -127,14 +145,15 @@ def read_container_by_name(call: Call) -> Response:
     require_person(call)
     where, values = _project_filter(call)
     joined = f"{where} AND" if where else "WHERE"
-    row = call.site.store.connection.execute(
+    rows = call.site.store.connection.execute(
         f"SELECT * FROM container {joined} json_extract(document, '$.\"container-name\"') = ?"  # noqa: S608 - fixed text
-        " ORDER BY id DESC LIMIT 1",
+        " ORDER BY id DESC",
         (*values, call.path["name"]),
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    seen = _seen(call, rows)
+    if not seen:
         raise not_found(f"There is no container named {call.path['name']}.")
-    return JSONResponse(_documents(call, [row])[0])
+    return JSONResponse(_documents(call, seen[:1])[0])
 
 
 @ROUTES.add("DELETE", "/xapi/containers/{container}")
@@ -212,7 +231,7 @@ def _log(call: Call, row: sqlite3.Row, stream: str) -> bytes:
     if path.exists():
         return path.read_bytes()
     try:
-        return call.site.runner.engine.logs(row["engine_id"], stream)
+        return call.site.runner.engine_of(row).logs(row["engine_id"], stream)
     except EngineError:
         # It may have been finalised between the two looks.
         return path.read_bytes() if path.exists() else b""

@@ -13,10 +13,13 @@ from starlette.responses import JSONResponse, Response
 
 from commands.errors import CommandDefinitionError
 from commands.service_json import IMAGE_LABEL, command_from_json
+from containers.docker_engine import DockerEngine
 from containers.engine import EngineError, EngineUnavailableError, Image, ImageMissingError
+from containers.swarm_engine import SwarmEngine
 from deploy.sandbox import command_rows, docker_settings
 from deploy.sandbox.call import Call, text
 from deploy.sandbox.command_rows import DuplicateCommandError
+from deploy.sandbox.docker_settings import ConstraintError
 from deploy.sandbox.errors import HttpError, bad_request, not_found, not_implemented
 from deploy.sandbox.routing import Routes, json_body
 from deploy.sandbox.xapi_access import require_manager, require_person
@@ -82,18 +85,43 @@ def write_server(call: Call) -> Response:
     given = json_body(call)
     if not isinstance(given, Mapping) or not isinstance(given.get("name", ""), str):
         raise bad_request("The body must be a JSON object with the server's settings.")
-    if given.get("backend", "docker") != "docker" or given.get("swarm-mode"):
-        raise not_implemented("Docker Swarm and Kubernetes")
+    backend = _backend(call, given)
     if any(given.get(f"path-translation-{side}-prefix") for side in ("xnat", "docker")):
         raise not_implemented("path translation: the sandbox and its engine see the same folders")
     user = given.get("container-user")
     if user is not None and not isinstance(user, str):
         raise bad_request("'container-user' must be a text such as 1000:1000.")
     changes = {key: given[key] for key in docker_settings.DEFAULTS if key in given}
+    changes |= {"backend": backend, "swarm-mode": backend == SwarmEngine.name}
+    if changes.get("swarm-constraints") is not None:
+        try:
+            docker_settings.check_constraints(changes["swarm-constraints"])
+        except ConstraintError as error:
+            raise bad_request(str(error)) from error
+    else:
+        changes.pop("swarm-constraints", None)
     with call.site.store.write() as connection:
         settings = {**docker_settings.load(connection), **changes, "id": 1}
         docker_settings.save(connection, settings)
     return JSONResponse({**settings, "ping": _answers(call)}, 201)
+
+
+def _backend(call: Call, given: Mapping[str, Any]) -> str:
+    """Return the backend that the settings name: by its word, or by the older switch."""
+    named = given.get("backend")
+    if named is None:
+        named = SwarmEngine.name if given.get("swarm-mode") is True else DockerEngine.name
+    if named == "kubernetes":
+        raise not_implemented("Kubernetes")
+    if named not in {DockerEngine.name, SwarmEngine.name}:
+        raise bad_request("'backend' is docker or swarm.")
+    if named == SwarmEngine.name and not call.site.runner.engines.has_docker:
+        raise HttpError(
+            424,
+            f"{NO_SERVER} This sandbox runs commands as local processes; start it with "
+            "--engine docker to use a swarm.",
+        )
+    return str(named)
 
 
 @ROUTES.add("GET", "/xapi/docker/server/ping")

@@ -19,9 +19,10 @@ from deploy.sandbox.errors import HttpError
 from deploy.sandbox.event_objects import EventObject, describe
 from deploy.sandbox.event_rows import MISMATCH, Delivery, Event, Subscription
 from deploy.sandbox.event_types import ACTION_PROVIDER
-from deploy.sandbox.launch_requests import check_launchable, find_root
+from deploy.sandbox.launch_requests import check_launchable, find_root, project_of
 from deploy.sandbox.matchers import MatcherError, matching
 from deploy.sandbox.object_tree import ObjectTree, UnknownItemError
+from deploy.sandbox.rights import Action
 
 if TYPE_CHECKING:
     from deploy.sandbox.command_rows import StoredWrapper
@@ -148,6 +149,7 @@ class EventDispatcher:
 
     def _prepare(self, event: Event, about: EventObject, decision: _Decision) -> None:
         draft = decision.subscription.draft
+        self._require_standing(decision.subscription)
         user = self._acting_user(event, decision)
         stored = self._wrapper(draft.action_key)
         if stored.id == about.wrapper_id:
@@ -164,6 +166,24 @@ class EventDispatcher:
         if root is None:
             raise _Halt("ACTION_FAILED", "The object does not appear in the project.")
         decision.launch = _Launch(stored, user, project, root)
+
+    def _require_standing(self, subscription: Subscription) -> None:
+        """Halt where the subscription's owner could no longer make it."""
+        owner = self._site.people.by_id(subscription.owner_id)
+        projects = subscription.draft.projects
+        rights = self._site.rights
+        if owner is None or not owner.is_usable:
+            raise _Halt("ACTION_FAILED", "The account of the subscription can no longer be used.")
+        if owner.is_admin:
+            return
+        if not projects or not all(
+            Action.DELETE in rights.record_actions(owner, each) for each in projects
+        ):
+            raise _Halt(
+                "ACTION_FAILED",
+                "Who made the subscription is no longer an owner of its projects. "
+                "An owner can make a new one.",
+            )
 
     def _acting_user(self, event: Event, decision: _Decision) -> User:
         subscription, people = decision.subscription, self._site.people
@@ -238,7 +258,7 @@ def _carry_out(
             wrapper_id=launch.stored.id,
             wrapper_name=launch.stored.wrapper.name,
             user_id=launch.user.id,
-            project=launch.project,
+            project=project_of(launch.project, launch.root),
             params=decision.inputs,
             root=launch.root,
             justification=f"Event subscription {subscription.id}",

@@ -113,8 +113,17 @@ class Uploader:
         """Return the file or folder to take; None when there is none and none is needed."""
         return self._found(self.mount_dirs[output["mount"]], output["path"], output)
 
-    @staticmethod
-    def _found(base_dir: Path, name: str | None, output: dict[str, Any]) -> Path | None:
+    def _require_room(self, files: list[Path], output: dict[str, Any]) -> None:
+        """Raise where the files would fill the disk: a file can be sparse, its copy is not."""
+        size = sum(each.stat().st_size for each in files)
+        if size > shutil.disk_usage(self.site.settings.archive_dir).free:
+            raise LaunchFailure(
+                UPLOAD_FAILED,
+                f"Output '{output['from-command-output']}' has {size} bytes, for which the disk "
+                "of the archive has no room. Make room, or write less.",
+            )
+
+    def _found(self, base_dir: Path, name: str | None, output: dict[str, Any]) -> Path | None:
         path = base_dir / (name or "").lstrip("/")
         inside = base_dir.resolve()
         if not path.resolve().is_relative_to(inside):
@@ -131,6 +140,7 @@ class Uploader:
                 f"Output '{output['from-command-output']}' has a link to a folder or out of its "
                 "mount, or something that is no file. Write plain files only.",
             )
+        self._require_room(files, output)
         if files:
             return path
         if output["required"]:

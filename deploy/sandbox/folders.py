@@ -118,4 +118,4 @@ def recover_folders(store: Store, settings: Settings) -> None:
                 _undo(settings, journal.name)
         connection.execute("DELETE FROM folder_move")
     shutil.rmtree(settings.trash_dir)
-    settings.trash_dir.mkdir()
+    settings.trash_dir.mkdir(mode=0o700)

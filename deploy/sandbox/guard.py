@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
@@ -34,6 +34,11 @@ _REALM = 'Basic realm="XNAT Protected Area"'
 _BROWSER = re.compile(r"Mozilla/|Opera/|Chrome/|Safari/|MSIE", re.IGNORECASE)
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
 _WRITING = frozenset({"POST", "PUT", "DELETE"})
+# Answers hold what users wrote: no browser may guess their type, or run them as this site's own.
+_DATA_ONLY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox"),
+)
 # The log-in service reads credentials from its own body; the front page shows no data.
 _OPEN_PATHS = frozenset({"/", "/data/services/auth"})
 
@@ -102,11 +107,17 @@ class Guard:
         try:
             scope["path"] = normalise_path(scope["raw_path"])
             headers = _headers(scope["headers"])
-            identity = await run_in_threadpool(self._identify, scope, headers)
+            self._check_origin(scope, headers)
+            timeout_s = self._site.session_timeout_s
+            # A few short reads; to change the thread for them would take longer than they do.
+            identity = self._of_session(headers.get("cookie", ""), timeout_s)
+            if identity is None:
+                identity = await run_in_threadpool(self._identify, scope, headers)
             if identity.session is not None:
                 self._check_csrf(scope, headers, identity.session)
         except HttpError as error:
             response = PlainTextResponse(error.message, error.status, dict(error.headers))
+            response.raw_headers.extend(_DATA_ONLY)
             await response(scope, receive, send)
             return
         scope.setdefault("state", {})
@@ -115,17 +126,21 @@ class Guard:
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._cookies(scope, identity)]
+                present = {name.lower() for name, _ in message["headers"]}
+                added = [each for each in _DATA_ONLY if each[0] not in present]
+                cookies = _cookies(scope, identity, timeout_s)
+                message["headers"] = [*message["headers"], *added, *cookies]
             await send(message)
 
         await self._app(scope, receive, send_with_cookie)
 
+    def _of_session(self, cookie_header: str, timeout_s: float) -> Identity | None:
+        session = self._session(cookie_header, timeout_s)
+        user = None if session is None else self._session_user(session)
+        return None if user is None else Identity(user, session, opened=False)
+
     def _identify(self, scope: Scope, headers: dict[str, str]) -> Identity:
-        session = self._session(headers.get("cookie", ""))
-        if session is not None:
-            user = self._session_user(session)
-            if user is not None:
-                return Identity(user, session, opened=False)
+        """Return who asks with credentials, or with none."""
         if "authorization" in headers:
             user, alias = self._basic_user(headers["authorization"])
             return Identity(user, self._site.sessions.open(user.id, alias), opened=True)
@@ -133,14 +148,14 @@ class Guard:
             raise unauthenticated()
         return Identity(GUEST, None, opened=False)
 
-    def _session(self, cookie_header: str) -> WebSession | None:
+    def _session(self, cookie_header: str, timeout_s: float) -> WebSession | None:
         try:
             cookie = SimpleCookie(cookie_header).get(SESSION_COOKIE)
         except CookieError:
             return None
         if cookie is None:
             return None
-        return self._site.sessions.find(cookie.value, self._site.session_timeout_s)
+        return self._site.sessions.find(cookie.value, timeout_s)
 
     def _session_user(self, session: WebSession) -> User | None:
         if session.user_id == GUEST.id:
@@ -168,6 +183,23 @@ class Guard:
         alias = name if is_alias(name) and self._site.people.token_is_live(name) else None
         return user, alias
 
+    def _check_origin(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Raise 403 when a page of another site writes here, which only browsers tell us of.
+
+        XNAT asks for its token alone. A form of another site could still log a person in as
+        somebody else, since nobody has a token before the log-in.
+        """
+        origin = headers.get("origin")
+        if origin is None or scope["method"] not in _WRITING or not self._token_needed:
+            return
+        own = {headers.get("host", ""), urlsplit(str(self._site.get("siteUrl"))).netloc}
+        if not (origin.startswith(("http://", "https://")) and urlsplit(origin).netloc in own):
+            raise HttpError(403, "A page of another site may not change anything here.")
+
+    @property
+    def _token_needed(self) -> bool:
+        return bool(self._site.get("enableCsrfToken"))
+
     def _check_csrf(self, scope: Scope, headers: dict[str, str], session: WebSession) -> None:
         """Raise 403 when a browser writes without the session's token.
 
@@ -176,24 +208,24 @@ class Guard:
         """
         if scope["method"] not in _WRITING or not is_browser(headers.get("user-agent", "")):
             return
-        if not self._site.get("enableCsrfToken"):
+        if not self._token_needed:
             return
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if not secrets.compare_digest(query.get("XNAT_CSRF", "").encode(), session.csrf.encode()):
             raise HttpError(403, "The XNAT_CSRF token is missing or wrong.")
 
-    def _cookies(self, scope: Scope, identity: Identity) -> list[tuple[bytes, bytes]]:
-        session = scope["state"].get("session")
-        if session is None:
-            return []
-        timeout_ms = int(self._site.session_timeout_s * 1000)
-        expiry = f'SESSION_EXPIRATION_TIME="{int(time.time() * 1000)},{timeout_ms}"; Path=/'
-        cookies = [(b"set-cookie", expiry.encode())]
-        # A handler may have replaced the session (log-in) or the guard may have opened it.
-        if identity.opened or session is not identity.session:
-            cookie = f"{SESSION_COOKIE}={session.id}; Path=/; HttpOnly; SameSite=Lax"
-            cookies.append((b"set-cookie", cookie.encode()))
-        return cookies
+
+def _cookies(scope: Scope, identity: Identity, timeout_s: float) -> list[tuple[bytes, bytes]]:
+    session = scope["state"].get("session")
+    if session is None:
+        return []
+    expiry = f'SESSION_EXPIRATION_TIME="{int(time.time() * 1000)},{int(timeout_s * 1000)}"; Path=/'
+    cookies = [(b"set-cookie", expiry.encode())]
+    # A handler may have replaced the session (log-in) or the guard may have opened it.
+    if identity.opened or session is not identity.session:
+        cookie = f"{SESSION_COOKIE}={session.id}; Path=/; HttpOnly; SameSite=Lax"
+        cookies.append((b"set-cookie", cookie.encode()))
+    return cookies
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -18,7 +18,12 @@ from deploy.sandbox import launch_pages
 from deploy.sandbox.call import Call
 from deploy.sandbox.command_rows import StoredWrapper
 from deploy.sandbox.errors import HttpError, bad_request
-from deploy.sandbox.launch_requests import check_launchable, start
+from deploy.sandbox.launch_requests import (
+    check_launchable,
+    find_root,
+    project_of,
+    start,
+)
 from deploy.sandbox.matchers import json_list
 from deploy.sandbox.routing import Routes, json_body
 from deploy.sandbox.wrapper_configs import as_text
@@ -94,7 +99,15 @@ def launch_page(call: Call) -> Response:
     """Answer what a launch page needs for one object."""
     stored, project = _launchable(call)
     params = {name: value for name, value in call.query.items() if name not in _NOT_INPUTS}
-    return JSONResponse(launch_pages.describe(call, stored, project, params))
+    return _page(call, stored, project, params)
+
+
+def _page(
+    call: Call, stored: StoredWrapper, project: str | None, params: Mapping[str, str]
+) -> Response:
+    """Answer the page for what a launch with these values would do."""
+    root = find_root(call.site, call.user, stored, project=project, params=params)
+    return JSONResponse(launch_pages.describe(call, stored, project_of(project, root), params))
 
 
 @ROUTES.add("GET", *_paths("bulklaunch"))
@@ -109,7 +122,7 @@ def bulk_launch_page(call: Call) -> Response:
         listed = json_list(value)
         if listed:
             params[name] = listed[0]
-    return JSONResponse(launch_pages.describe(call, stored, project, params))
+    return _page(call, stored, project, params)
 
 
 def _launchable(call: Call) -> tuple[StoredWrapper, str | None]:

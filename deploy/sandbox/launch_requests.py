@@ -60,13 +60,22 @@ def start(  # noqa: PLR0913 - the parts of a launch
             wrapper_id=stored.id,
             wrapper_name=stored.wrapper.name,
             user_id=user.id,
-            project=project,
+            project=project_of(project, root),
             params=params,
             root=root,
             justification=justification,
         )
     site.runner.submit(number)
     return number
+
+
+def project_of(project: str | None, root: Item | None) -> str | None:
+    """Return the project whose settings a launch follows and whose objects it sees.
+
+    Where the request names none it is the object's own: its owners fixed what the wrapper may
+    do there, and nobody enabled the wrapper for the objects of other projects.
+    """
+    return root.project if project is None and root is not None else project
 
 
 def find_root(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from deploy.sandbox import workflow_rows
 from deploy.sandbox.object_items import Item
+from deploy.sandbox.orchestration_rows import Step, first_step
 from deploy.sandbox.workflow_rows import WorkflowEntry
 
 QUEUED, RUNNING, DONE = "queued", "running", "done"
@@ -32,6 +33,7 @@ class LaunchRequest:
     params: Mapping[str, str]
     phase: str
     container_id: int | None
+    step: Step | None = None
 
 
 class LaunchFailure(Exception):  # noqa: N818 - the Container Service's own word for it
@@ -61,8 +63,17 @@ def add(  # noqa: PLR0913 - the parts of a launch, by name
     params: Mapping[str, str],
     root: Item | None,
     justification: str = "",
+    step: Step | None = None,
 ) -> int:
-    """Store a launch with its workflow; return the workflow's number. Call inside a write."""
+    """Store a launch with its workflow; return the workflow's number. Call inside a write.
+
+    Parameters
+    ----------
+    step : Step or None
+        The place in an orchestration that it is; None where it may only be the beginning of one.
+    """
+    if step is None:
+        step = first_step(connection, project, wrapper_id)
     object_id, data_type, place = _about(root)
     number = workflow_rows.create(
         connection,
@@ -77,10 +88,13 @@ def add(  # noqa: PLR0913 - the parts of a launch, by name
         ),
     )
     connection.execute(
-        "INSERT INTO launch (workflow_id, wrapper_id, user_id, project, params, phase)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (number, wrapper_id, user_id, project or "", json.dumps(dict(params)), QUEUED),
-    )
+        "INSERT INTO launch (workflow_id, wrapper_id, user_id, project, params, phase,"
+        " orchestration, step) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            number, wrapper_id, user_id, project or "", json.dumps(dict(params)), QUEUED,
+            None if step is None else step.orchestration, 0 if step is None else step.position,
+        ),
+    )  # fmt: skip
     return number
 
 
@@ -112,6 +126,7 @@ def find(connection: sqlite3.Connection, workflow_id: int) -> LaunchRequest | No
         params=json.loads(row["params"]),
         phase=row["phase"],
         container_id=row["container_id"],
+        step=None if row["orchestration"] is None else Step(row["orchestration"], row["step"]),
     )
 
 

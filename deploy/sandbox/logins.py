@@ -155,7 +155,12 @@ def _token_owner(call: Call) -> User:
 def issue_token(call: Call) -> Response:
     """Issue an alias token for the caller, or for anybody when the caller is an administrator."""
     lifetime_s = interval_seconds(str(call.site.get("aliasTokenTimeout")))
-    return JSONResponse(_token_json(call.site.people.issue_token(_token_owner(call), lifetime_s)))
+    parent = None if call.session is None else call.session.alias
+    with call.site.store.write():
+        if parent is not None and not call.site.people.token_is_live(parent):
+            raise unauthenticated("The token of this session is over.")
+        token = call.site.people.issue_token(_token_owner(call), lifetime_s, parent)
+    return JSONResponse(_token_json(token))
 
 
 @ROUTES.add("GET", "/data/services/tokens/show", "/data/services/tokens/show/user/{login}")

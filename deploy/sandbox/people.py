@@ -286,16 +286,24 @@ class People:
 
     # Alias tokens ---------------------------------------------------------------------------
 
-    def issue_token(self, user: User, lifetime_s: float) -> AliasToken:
-        """Issue an alias token that acts as the user until it expires or is invalidated."""
+    def issue_token(self, user: User, lifetime_s: float, parent: str | None = None) -> AliasToken:
+        """Issue an alias token that acts as the user until it expires or is invalidated.
+
+        Parameters
+        ----------
+        parent : str or None
+            The token of who asks for this one. It ends with it: what a container was given for
+            the time of its run does not live on under another name.
+        """
         alias, secret = str(uuid.uuid4()), secrets.token_urlsafe(32)
         now = time.time()
         with self._store.write() as connection:
             connection.execute("DELETE FROM alias_token WHERE expires_at < ?", (now,))
             connection.execute(
-                "INSERT INTO alias_token (alias, secret_hash, user_id, issued_at, expires_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (alias, _token_hash(secret), user.id, now, now + lifetime_s),
+                "INSERT INTO alias_token"
+                " (alias, parent, secret_hash, user_id, issued_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (alias, parent, _token_hash(secret), user.id, now, now + lifetime_s),
             )
         return AliasToken(alias, secret, user.login, now + lifetime_s)
 
@@ -305,6 +313,11 @@ class People:
             "SELECT 1 FROM alias_token WHERE alias = ? AND expires_at >= ?", (alias, time.time())
         ).fetchone()
         return row is not None
+
+    def end_tokens(self, user: User) -> None:
+        """End all alias tokens of a user."""
+        with self._store.write() as connection:
+            connection.execute("DELETE FROM alias_token WHERE user_id = ?", (user.id,))
 
     def invalidate_token(self, alias: str) -> bool:
         """End a token; return whether there was one."""

@@ -5,17 +5,20 @@ Not here: mounts' folders (``staging``), threads and order of events (``runner``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from commands.errors import CommandError
 from commands.model import Command, HandlerType, OutputHandler, Wrapper
 from commands.substitution import resolve_command_line, resolve_template, template_values
 from containers.engine import BindMount, ContainerSpec
-from deploy.sandbox import command_rows, wrapper_configs
+from deploy.sandbox import command_rows, docker_settings, wrapper_configs
 from deploy.sandbox.command_rows import StoredWrapper
 from deploy.sandbox.container_rows import MASK
+from deploy.sandbox.hidden_folders import hidden_folders
 from deploy.sandbox.launches import RESOLUTION_FAILED, LaunchFailure, LaunchRequest
 from deploy.sandbox.object_items import Item
 from deploy.sandbox.object_tree import ObjectTree
@@ -77,7 +80,7 @@ def prepare(site: Site, request: LaunchRequest) -> Prepared:
         line = resolve_command_line(
             command, found.command_values, wrapper=wrapper, unresolved=found.unresolved
         )
-        mounts = plan_mounts(found, texts)
+        mounts = plan_mounts(found, texts, partial(hidden_folders, site, user))
         outputs = _planned_outputs(found, texts)
         _check_rights(site, user, found)
     except (ResolutionError, CommandError) as error:
@@ -163,6 +166,7 @@ def specification(
     xnat: Mapping[str, str],
     *,
     user: str | None = None,
+    constraints: tuple[str, ...] = (),
 ) -> ContainerSpec:
     """Return what the engine is to run.
 
@@ -172,6 +176,8 @@ def specification(
         The variables that the service sets itself; they win over the command's own.
     user : str or None
         ``uid:gid`` to run as.
+    constraints : tuple of str
+        What a swarm's node must be.
 
     Raises
     ------
@@ -211,10 +217,23 @@ def specification(
             ulimits=dict(command.ulimits),
             labels=filled_map(command.container_labels),
             gpus=command.gpus,
+            constraints=constraints,
+            generic_resources=dict(command.generic_resources),
             auto_remove=False,  # logs and exit code are read after the end
         )
     except CommandError as error:
         raise LaunchFailure(RESOLUTION_FAILED, str(error)) from error
+
+
+def container_user(site: Site, image: str) -> str | None:
+    """Return ``uid:gid`` that containers of an image run as; None leaves it to the image."""
+    chosen = docker_settings.load(site.store.connection)["container-user"]
+    if chosen:
+        return str(chosen)
+    # Images of this distribution honour any user; as the server's own, what they write can
+    # be read and deleted here. A server that runs as root leaves it to the image.
+    own = image.startswith("winxnat/") and os.getuid() != 0
+    return f"{os.getuid()}:{os.getgid()}" if own else None
 
 
 def container_document(

@@ -6,6 +6,7 @@ Follows the Container Service's command resolution. Not here: the text of values
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,7 @@ OBJECT_TYPES = frozenset(
 
 _UNSUPPORTED = frozenset({Type.BOOLEAN, Type.NUMBER, Type.CONFIG})
 _NAMES = ("uri", "id", "label", "name")
+_SHELL_CODE = re.compile(r"""[\x00-\x1f\x7f"'\\$&|<>#]""")
 
 
 class ResolutionError(Exception):
@@ -117,6 +119,7 @@ def resolve(
     if missing:
         raise ResolutionError(_why_missing(found, missing))
     _resolve_command_inputs(found, params)
+    _check_shell(found)
     missing = list(missing_required_inputs(command, found.command_values))
     if missing:
         raise ResolutionError(f"Missing values for required inputs: {', '.join(missing)}.")
@@ -149,6 +152,27 @@ def _check(name: str, value: str) -> None:
         check_value(name, value)
     except CommandError as error:
         raise ResolutionError(str(error)) from error
+
+
+def _check_shell(found: Resolution) -> None:
+    """Refuse values that would be read as shell code: the service's own list has holes.
+
+    A file's name can be such a value, so that who uploads it could act as who launches.
+    """
+    line = found.command.command_line or ""
+    if not found.command.override_entrypoint:
+        return
+    named = [(each.name, each.key, found.command_values.get(each.name) or each.default_value)
+             for each in found.command.inputs]  # fmt: skip
+    named += [(each.input.name, each.input.key, each.value) for each in found.inputs.values()]
+    for name, key, value in named:
+        texts = (value,) if isinstance(value, str) else value or ()
+        if key in line and any(_SHELL_CODE.search(each) for each in texts):
+            raise ResolutionError(
+                f"Input '{name}': the value has characters that a shell would act on (quotes, "
+                "backslash, $ & | < > # or a line break), and the command is a shell line. "
+                "Choose another value, or rename the file."
+            )
 
 
 def _is_missing(resolved: Resolved, found: Resolution) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from deploy.sandbox.auxiliary import run_auxiliary
 from deploy.sandbox.container_rows import NewContainer
 from deploy.sandbox.finalize import Uploader, save_logs
 from deploy.sandbox.launches import RESOLUTION_FAILED, UPLOAD_FAILED, LaunchFailure
+from deploy.sandbox.orchestration_steps import add_next
 from deploy.sandbox.preparation import (
     Prepared,
     container_document,
+    container_user,
     input_documents,
     prepare,
     specification,
@@ -32,6 +35,7 @@ from deploy.sandbox.preparation import (
 from deploy.sandbox.resolution import ResolutionError
 from deploy.sandbox.run_context import RunContext
 from deploy.sandbox.staging import (
+    PlannedMount,
     StagedMount,
     StagingError,
     new_folder,
@@ -40,6 +44,9 @@ from deploy.sandbox.staging import (
 )
 
 _LOG = logging.getLogger("winxnat.sandbox.runner")
+
+MAX_SETUPS = 8
+"""Mounts of one launch that are prepared at a time; XNAT knows no limit."""
 
 
 class Run:
@@ -112,35 +119,50 @@ class Run:
         return container_id
 
     def _stage(self, prepared: Prepared, container_id: int, build_dir: Path) -> list[StagedMount]:
-        staged = []
+        slow = [each for each in prepared.mounts if each.setup_command]
         try:
-            for planned in prepared.mounts:
-                if planned.setup_command and planned.source is not None:
-                    directory = source_dir(
-                        self._site, planned.source, build_dir, planned.mount.name
+            if len(slow) < 2:  # noqa: PLR2004 - one alone needs no company
+                return [self._stage_one(each, container_id, build_dir) for each in prepared.mounts]
+            with ThreadPoolExecutor(MAX_SETUPS, thread_name_prefix="setup") as pool:
+                # A copy of the context for each: it says whose changes of the database these are.
+                started = [
+                    pool.submit(
+                        copy_context().run, self._stage_one, planned, container_id, build_dir
                     )
-                    made = run_auxiliary(
-                        self._context,
-                        planned.setup_command,
-                        CommandType.DOCKER_SETUP,
-                        container_id,
-                        directory,
-                    )
-                    staged.append(
-                        StagedMount(planned.mount.name, planned.path, made, planned.mount.writable)
-                    )
-                else:
-                    staged.append(stage_mount(self._site, planned, build_dir))
+                    for planned in prepared.mounts
+                ]
+            # All are over here, so that none works on for a launch that failed.
+            return [each.result() for each in started]
         except StagingError as error:
             raise LaunchFailure("Failed (Staging)", str(error)) from error
         except ResolutionError as error:
             raise LaunchFailure(RESOLUTION_FAILED, str(error)) from error
-        return staged
+
+    def _stage_one(self, planned: PlannedMount, container_id: int, build_dir: Path) -> StagedMount:
+        if planned.setup_command is None or planned.source is None:
+            return stage_mount(self._site, planned, build_dir)
+        directory = source_dir(self._site, planned, planned.source, build_dir)
+        made = run_auxiliary(
+            self._context,
+            planned.setup_command,
+            CommandType.DOCKER_SETUP,
+            container_id,
+            directory,
+        )
+        return StagedMount(planned.mount.name, planned.path, made, planned.mount.writable)
 
     def _start_main(self, prepared: Prepared, container_id: int, mounts: list[StagedMount]) -> int:
         self._context.check_kill(container_id)
         environment = self._context.environment(prepared.user, container_id)
-        spec = specification(prepared, mounts, environment, user=self._container_user(prepared))
+        spec = specification(
+            prepared,
+            mounts,
+            environment,
+            user=container_user(self._site, prepared.command.image),
+            constraints=docker_settings.constraints(
+                docker_settings.load(self._site.store.connection)
+            ),
+        )
         document = container_document(spec, prepared.command, mounts, self._engine.name)
         document["inputs"] = input_documents(prepared, self._request.params)
         with self._site.store.write() as connection:
@@ -158,17 +180,6 @@ class Run:
             workflow_rows.update(connection, self._request.workflow_id, "Running", step="Running")
         return container_id
 
-    def _container_user(self, prepared: Prepared) -> str | None:
-        chosen = docker_settings.load(self._site.store.connection)["container-user"]
-        if chosen:
-            return str(chosen)
-        # Images of this distribution honour any user; as the server's own, what they write can
-        # be read and deleted here. A server that runs as root leaves it to the image.
-        own = prepared.command.image.startswith("winxnat/") and os.getuid() != 0
-        return f"{os.getuid()}:{os.getgid()}" if own else None
-
-    # Set-up and wrap-up -----------------------------------------------------------------------
-
     # After the start --------------------------------------------------------------------------
 
     def _finish(self, container_id: int) -> None:
@@ -183,7 +194,7 @@ class Run:
                 "Failed",
                 "The container is gone: it was removed while the server did not run. Launch again.",
             ) from error
-        if row["status"] == "Running":
+        if row["status"] in {"Running", "Starting"}:
             self._context.record(
                 container_id, "die", entity_type="event", exit_code=state.exit_code
             )
@@ -201,6 +212,9 @@ class Run:
                 connection, self._request.workflow_id, "Complete", step="Complete", details=""
             )
             launches.move(connection, self._request.workflow_id, launches.DONE)
+            following = add_next(self._site, connection, self._request)
+        if following is not None:
+            self._site.runner.submit(following)
         self.clean_up()
 
     def _check_end(self, container_id: int, state: ContainerState) -> None:
@@ -210,6 +224,8 @@ class Run:
                 "Killed (Out of Memory)",
                 "The container needed more memory than it was given. Raise limit-memory.",
             )
+        if state.exit_code is None and state.message:
+            raise LaunchFailure("Failed", f"The container did not run: {state.message}.")
         if state.exit_code is None and state.killed:
             raise LaunchFailure(
                 "Failed", "The container was ended from outside, and nobody saw its exit code."
@@ -250,8 +266,6 @@ class Run:
                 for output in uploader.outputs
             ]
             container_rows.save_document(connection, container_id, outputs=shown)
-
-    # State --------------------------------------------------------------------------------------
 
     # Cleaning up --------------------------------------------------------------------------------
 

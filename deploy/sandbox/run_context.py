@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from containers.engine import ContainerEngine, ContainerState, ContainerStatus
+from containers.swarm_engine import SwarmEngine
 from deploy.sandbox import container_rows
 from deploy.sandbox.engines import host_for_containers
 from deploy.sandbox.launches import LaunchFailure, LaunchRequest
@@ -37,19 +38,23 @@ class RunContext:
     stopping: threading.Event
 
     def note_start(self, container_id: int, engine_id: str) -> None:
-        """Note that an engine runs a container."""
-        ignored = self.engine.state(engine_id).ignored
+        """Note that an engine has taken a container; a swarm may start it later."""
+        state = self.engine.state(engine_id)
+        ignored = state.ignored
+        begun = "Starting" if state.status is ContainerStatus.CREATED else "Running"
         with self.site.store.write() as connection:
             connection.execute(
                 "UPDATE container SET engine_id = ? WHERE id = ?", (engine_id, container_id)
             )
-            container_rows.record(connection, container_id, "Running", entity_type="event")
+            container_rows.record(connection, container_id, begun, entity_type="event")
+            if self.engine.name == SwarmEngine.name:
+                container_rows.save_document(connection, container_id, **{"service-id": engine_id})
             if ignored:
                 container_rows.record(
                     connection,
                     container_id,
-                    "Running",
-                    message=f"Not honoured without Docker: {', '.join(ignored)}.",
+                    begun,
+                    message=f"The {self.engine.name} engine does not honour: {', '.join(ignored)}.",
                     change=False,
                 )
 
@@ -100,6 +105,7 @@ class RunContext:
             if self.stopping.is_set():
                 raise Interrupted
             state = self.engine.wait(engine_id, timeout_s=_LOOK_S)
+            self._note_progress(container_id, state)
             if state.status is ContainerStatus.EXITED:
                 return state
             if self.is_killed(self.main_id(container_id)):
@@ -111,6 +117,29 @@ class RunContext:
                     "The container ran longer than its credentials live (site property "
                     "aliasTokenTimeout) and was ended. Raise it, or make the job smaller.",
                 )
+
+    def _note_progress(self, container_id: int, state: ContainerState) -> None:
+        """Note on which node a swarm's task is, and that it has begun."""
+        connection = self.site.store.connection
+        row = container_rows.find(connection, str(container_id))
+        if row is None:
+            return
+        document = json.loads(row["document"])
+        found = {
+            "task-id": state.task_id,
+            "node-id": state.node_id,
+            "container-id": state.inner_id,
+        }
+        news = {
+            name: value for name, value in found.items() if value and document.get(name) != value
+        }
+        begun = row["status"] == "Starting" and state.status is not ContainerStatus.CREATED
+        if not news and not begun:
+            return
+        with self.site.store.write() as writing:
+            container_rows.save_document(writing, container_id, **news)
+            if begun:
+                container_rows.record(writing, container_id, "Running", entity_type="event")
 
     def state(self, container_id: int) -> dict[str, Any]:
         """Return what is kept for a container."""

@@ -6,8 +6,10 @@ the steps themselves (``run``), and HTTP (``launch``, ``containers_api``).
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import sqlite3
 import threading
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from containers.engine import ContainerEngine, EngineError
 from deploy.sandbox import container_rows, launches, workflow_rows
-from deploy.sandbox.engines import choose_engine
+from deploy.sandbox.engines import Engines
 from deploy.sandbox.launches import LaunchFailure, LaunchRequest
 from deploy.sandbox.run import Run
 from deploy.sandbox.run_context import Interrupted, RunContext
@@ -41,12 +43,21 @@ class Runner:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.engine: ContainerEngine = choose_engine(site.settings)
+        self.engines = Engines(site.settings, site.store)
         self.stopping = threading.Event()
         self._pool = ThreadPoolExecutor(
             max_workers=max(MIN_PARALLEL, os.cpu_count() or 1), thread_name_prefix="launch"
         )
         site.on_stop.append(self.stop)
+
+    @property
+    def engine(self) -> ContainerEngine:
+        """Return the engine that new containers are given to."""
+        return self.engines.present
+
+    def engine_of(self, row: sqlite3.Row) -> ContainerEngine:
+        """Return the engine that runs a container."""
+        return self.engines.named(str(json.loads(row["document"]).get("backend", "")))
 
     def recover(self) -> None:
         """Take up what an earlier server left unfinished.
@@ -82,7 +93,11 @@ class Runner:
             container_rows.save_state(connection, container_id, kill=True)
 
     def _run(self, request: LaunchRequest) -> Run:
-        return Run(RunContext(self._site, self.engine, request, self.stopping))
+        row = None
+        if request.container_id is not None:
+            row = container_rows.find(self._site.store.connection, str(request.container_id))
+        engine = self.engine if row is None else self.engine_of(row)
+        return Run(RunContext(self._site, engine, request, self.stopping))
 
     def _work(self, workflow_id: int) -> None:
         store = self._site.store

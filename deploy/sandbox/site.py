@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from deploy.sandbox.datatypes import load_data_types
@@ -55,6 +56,7 @@ PROPERTY_DEFAULTS: dict[str, Any] = {
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 
 
+@lru_cache(maxsize=64)
 def interval_seconds(text: str) -> float:
     """Return the length of an interval such as ``15 minutes`` or ``2 days``, in seconds.
 
@@ -86,7 +88,10 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         for folder in settings.all_dirs:
+            # Files inside are readable to whatever user a container runs as; the folders keep
+            # the other users of this machine out.
             folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
         self.store = Store(settings.database_path)
         recover_folders(self.store, settings)
         recover_files(self.store, settings)

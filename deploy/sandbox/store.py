@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ACTING_LOGIN: ContextVar[str] = ContextVar("acting_login", default="")
 """Who changes the database now, for the notes of events; empty where only the row says it."""
@@ -60,6 +60,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
         self._local = threading.local()
         self._write_lock = threading.RLock()
         self._triggers = _script("events.sql")

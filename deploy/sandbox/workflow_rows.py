@@ -52,6 +52,19 @@ def create(connection: sqlite3.Connection, entry: WorkflowEntry) -> int:
     return int(cursor.lastrowid or 0)
 
 
+def follow(
+    connection: sqlite3.Connection, number: int, pipeline: str, *, justification: str, failure: str
+) -> None:
+    """Store a workflow of another pipeline on the same object, which could not even be begun."""
+    connection.execute(
+        "INSERT INTO workflow (object_id, data_type, project, pipeline_name, status, details,"
+        " step_description, percent_complete, justification, launch_time, last_modified, user_id)"
+        " SELECT object_id, data_type, project, ?, 'Failed', ?, '', '', ?, ?, ?, user_id"
+        " FROM workflow WHERE id = ?",
+        (pipeline, failure, justification, now_text(), now_text(), number),
+    )
+
+
 def update(
     connection: sqlite3.Connection,
     number: int,

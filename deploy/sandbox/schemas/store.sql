@@ -30,14 +30,17 @@ CREATE TABLE user_group (
   PRIMARY KEY (user_id, group_id)
 );
 CREATE INDEX user_group_by_group ON user_group (group_id);
+-- parent: the token that this one was issued with; it ends with it.
 CREATE TABLE alias_token (
   alias TEXT PRIMARY KEY,
+  parent TEXT REFERENCES alias_token(alias) ON DELETE CASCADE,
   secret_hash TEXT NOT NULL,
   user_id INTEGER NOT NULL REFERENCES user(id) ON DELETE CASCADE,
   issued_at REAL NOT NULL,
   expires_at REAL NOT NULL,
   single_use INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX alias_token_by_parent ON alias_token (parent);
 
 CREATE TABLE project (
   id TEXT PRIMARY KEY COLLATE NOCASE,
@@ -302,7 +305,8 @@ CREATE TABLE container_history (
 
 -- A launch as it was asked for, kept so that a restarted server can go on with it. phase:
 -- queued (nothing of it runs yet, it can begin afresh), running (its container has started),
--- done. container_id: the container that the launch runs in.
+-- done. container_id: the container that the launch runs in. orchestration, step: the place in an
+-- orchestration that the launch is, counted from 0.
 CREATE TABLE launch (
   workflow_id INTEGER PRIMARY KEY REFERENCES workflow(id) ON DELETE CASCADE,
   wrapper_id INTEGER NOT NULL,
@@ -310,9 +314,38 @@ CREATE TABLE launch (
   project TEXT NOT NULL DEFAULT '',
   params TEXT NOT NULL,
   phase TEXT NOT NULL CHECK (phase IN ('queued', 'running', 'done')),
-  container_id INTEGER
+  container_id INTEGER,
+  orchestration INTEGER,
+  step INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX launch_by_phase ON launch (phase);
+
+-- wrapper_ids: JSON list of wrappers in their order.
+CREATE TABLE orchestration (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL,
+  enabled INTEGER NOT NULL,
+  wrapper_ids TEXT NOT NULL
+);
+CREATE TABLE orchestration_project (
+  project TEXT PRIMARY KEY REFERENCES project(id) ON DELETE CASCADE,
+  orchestration_id INTEGER NOT NULL REFERENCES orchestration(id) ON DELETE CASCADE
+);
+CREATE INDEX orchestration_project_by_orchestration ON orchestration_project (orchestration_id);
+-- Without one of its wrappers an orchestration is none: it ends in all projects.
+CREATE TRIGGER orchestration_loses_wrapper AFTER DELETE ON wrapper BEGIN
+  UPDATE orchestration SET enabled = 0
+    WHERE EXISTS (SELECT 1 FROM json_each(wrapper_ids) WHERE value = old.id);
+END;
+CREATE TRIGGER orchestration_wrapper_disabled AFTER UPDATE OF enabled ON wrapper
+WHEN NOT new.enabled BEGIN
+  UPDATE orchestration SET enabled = 0
+    WHERE EXISTS (SELECT 1 FROM json_each(wrapper_ids) WHERE value = new.id);
+END;
+CREATE TRIGGER orchestration_disabled AFTER UPDATE OF enabled ON orchestration
+WHEN NOT new.enabled BEGIN
+  DELETE FROM orchestration_project WHERE orchestration_id = new.id;
+END;
 CREATE INDEX container_by_project ON container (project);
 
 -- Launches on events. projects: JSON list of IDs, empty for the whole site; status: '' for any.

@@ -70,6 +70,11 @@ def test_images(lab: Lab):
     assert lab.admin.http.get(f"{lab.url}/xapi/docker/images/no/such:1").status_code == 404
 
 
+def _constraints(**changes: Any) -> dict[str, Any]:
+    constraint = {"attribute": "node.role", "comparator": "==", "values": ["worker"]}
+    return {"swarm-constraints": [{**constraint, **changes}]}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -85,7 +90,6 @@ def test_images(lab: Lab):
         ("POST", "docker/hubs", 501),
         ("DELETE", "docker/images/no/such:1", 501),
         ("POST", "commandeventmapping", 501),
-        ("PUT", "orchestration/project/P", 501),
     ],
 )
 def test_statuses(lab: Lab, method: str, path: str, status: int):
@@ -101,3 +105,32 @@ def test_images_are_for_managers(lab: Lab):
 
     for path in ("docker/images", "docker/image-summaries", "docker/hubs"):
         assert member.get(f"{lab.url}/xapi/{path}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"backend": "kubernetes"}, 501),
+        ({"backend": "swarm"}, 424),
+        ({"swarm-mode": True}, 424),
+        ({"backend": "podman"}, 400),
+        ({"backend": 1}, 400),
+        ({"swarm-constraints": "x"}, 400),
+        ({"swarm-constraints": [1]}, 400),
+        ({"swarm-constraints": [{}]}, 400),
+        (_constraints(attribute="node.role x"), 400),
+        (_constraints(attribute="role"), 400),
+        (_constraints(comparator="<"), 400),
+        (_constraints(values=[]), 400),
+        (_constraints(values=["a b"]), 400),
+        (_constraints(values=["a", "b"]), 400),
+        (_constraints(**{"user-settable": True}), 400),
+        (_constraints(), 201),
+        ({"backend": "docker", "swarm-constraints": []}, 201),
+    ],
+)
+def test_backends_and_constraints(lab: Lab, body: dict[str, Any], status: int):
+    """A server of local processes has no swarm; what cannot be used is not stored."""
+    answer = lab.admin.http.post(f"{lab.url}/xapi/docker/server", json=body)
+
+    assert answer.status_code == status, answer.text

@@ -82,7 +82,9 @@ def _import(lab: Lab, who: Person, session: str = "MR1", **query: str) -> reques
 def test_an_archived_session_is_launched_on_once(lab: Lab):
     """Archiving a session launches the command on it, with its files there; nothing else does."""
     owner, uploader = lab.person("owner"), lab.person("member")
-    document = shell_command("ls /input | wc -l > /output/count", resource="DICOM", root="Scan")
+    document = shell_command(
+        "ls /input | grep -vc DICOM_catalog.xml > /output/count", resource="DICOM", root="Scan"
+    )
     wrapper = lab.command(document)
     subscription = _subscribe(lab, owner, _body(lab, wrapper, "ScanEvent:CREATED"))
 
@@ -382,6 +384,29 @@ def test_rights_to_subscribe(lab: Lab):
     assert lab.admin.http.post(site, json=elsewhere).status_code == 201
     assert owner.http.get(f"{lab.url}/xapi/events/subscriptions").status_code == 403
     assert owner.http.get(f"{lab.url}/xapi/events/delivered/count").status_code == 403
+
+
+@pytest.mark.parametrize("loss", ["rank", "membership", "account"])
+def test_a_subscription_ends_with_the_standing_of_its_owner(lab: Lab, loss: str):
+    """What somebody subscribed launches nothing once they own the project no longer."""
+    owner, other = lab.person("owner"), lab.person("owner")
+    wrapper = lab.command(shell_command("true", resource=None, output=None))
+    subscription = _subscribe(lab, owner, _body(lab, wrapper, "SessionEvent:CREATED"))
+    group = f"{lab.url}/data/projects/{lab.project}/users"
+    if loss == "rank":
+        answer = lab.admin.http.put(f"{group}/collaborator/{owner.login}")
+    elif loss == "membership":
+        answer = lab.admin.http.delete(f"{group}/owner/{owner.login}")
+    else:
+        answer = lab.admin.http.put(f"{lab.url}/xapi/users/{owner.login}/enabled/false")
+    assert answer.status_code == 200
+
+    _import(lab, other)
+
+    (entry,) = _delivered(lab, subscription)
+    assert entry["error"] is True
+    launched = lab.admin.http.get(f"{lab.url}/xapi/projects/{lab.project}/containers").json()
+    assert launched == []
 
 
 def test_another_owner_may_stop_but_not_steer(lab: Lab):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,51 @@ def test_restart_during_a_run(root: Path, docker_lab: Lab):
 
     assert lab.end(lab.admin, number)[0] == "Complete"
     assert lab.read(f"/data/experiments/{session}", "COPY/a.txt") == b"a"
+
+
+def test_a_device_among_the_outputs_is_refused(docker_lab: Lab):
+    """A container that runs as root may make a device; it is no file, and nothing reads it."""
+    session = docker_lab.session(files=FILES)
+    settings = f"{docker_lab.url}/xapi/docker/server"
+    docker_lab.admin.http.post(settings, json={"container-user": "0:0"})
+    # Images of our own have no capabilities; under another name this one has Docker's usual ones.
+    with DockerEngine() as engine:
+        alias = engine.image(IMAGE).image_id
+    document = {**in_image("mknod /output/x b 1 1 && chmod 777 /output/x"), "image": "lab/base:1"}
+    subprocess.run(["docker", "tag", alias, "lab/base:1"], check=True)
+
+    status, details = docker_lab.run(docker_lab.admin, docker_lab.command(document), session)
+
+    subprocess.run(["docker", "rmi", "lab/base:1"], check=True, capture_output=True)
+    docker_lab.admin.http.post(settings, json={"container-user": None})
+    assert status == "Failed (Upload)"
+    assert "no file" in details
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ln -s /etc/passwd /output/x",
+        "ln -s /input/a.txt /output/x",
+        "ln -s ../../../sandbox.sqlite /output/x",
+        "ln /input/a.txt /output/x; mkfifo /output/y",
+    ],
+)
+def test_links_out_of_the_outputs_are_refused(docker_lab: Lab, line: str):
+    """What a link means outside the container is never looked at."""
+    session = docker_lab.session(files=FILES)
+
+    status, _ = docker_lab.run(docker_lab.admin, docker_lab.command(in_image(line)), session)
+
+    assert status == "Failed (Upload)"
+
+
+def test_set_user_bits_do_not_leave_the_container(docker_lab: Lab, root: Path):
+    """A program with the set-user-ID bit is plain data in the archive."""
+    session = docker_lab.session(files=FILES)
+    document = in_image("cp /bin/true /output/p; chmod 6777 /output/p")
+
+    docker_lab.run(docker_lab.admin, docker_lab.command(document), session)
+
+    folder = root / "archive" / docker_lab.project / "arc001" / "E1" / "RESOURCES" / "COPY"
+    assert (folder / "p").stat().st_mode & 0o7111 == 0

@@ -291,3 +291,33 @@ def test_a_long_list_is_one_statement(admin: Any, sandbox: Any, make_project: An
 
     assert len(rows) == 10_000
     assert all(row["label"][1:] == row["subject_label"][1:] for row in rows)
+
+
+@pytest.mark.parametrize("columns", ["ID,label", "label,xnat:imagescandata/id,subject_label"])
+def test_lists_are_in_the_order_of_making(admin: Any, make_project: Any, columns: str) -> None:
+    """Sessions come as they were made, own and shared ones mixed, whatever is joined to them."""
+    one, two = make_project(), make_project()
+    expected = []
+    for number, project in enumerate([two, one, two, one, one, two], start=1):
+        label = f"E{9 - number}"
+        path = f"/data/projects/{project}/subjects/S{number}/experiments/{label}"
+        admin.made(f"/data/projects/{project}/subjects/S{number}")
+        made = admin.made(path, xsiType="xnat:mrSessionData")
+        for scan in ("2", "1"):
+            admin.made(f"{path}/scans/{scan}", xsiType="xnat:mrScanData")
+        if project == two:
+            admin.made(f"/data/experiments/{made}/projects/{one}")
+        expected.append(label)
+    typed = {"xsiType": "xnat:imageSessionData", "columns": columns, "format": "csv"}
+
+    listed = admin.get(f"/data/projects/{one}/experiments", params=typed).text
+    everywhere = admin.get("/data/experiments", params={**typed, "project": one}).text
+    turned = {**typed, "sortBy": "label"}
+    by_label = admin.get(f"/data/projects/{one}/experiments", params=turned).text
+
+    def labels(text: str) -> list[str]:
+        return list(dict.fromkeys(row["label"] for row in _csv(text)))
+
+    assert labels(listed) == expected
+    assert labels(everywhere) == [expected[index] for index in (1, 3, 4)]
+    assert labels(by_label) == sorted(expected)

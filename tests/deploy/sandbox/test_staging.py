@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,7 +95,7 @@ def test_project_with_shared_data(lab: Lab):
 
 def auxiliary(lab: Lab, kind: str, line: str) -> str:
     """Store a set-up or wrap-up command; return the reference to it."""
-    name = f"{kind}-{lab.project}"
+    name = f"{kind}-{secrets.token_hex(4)}"
     lab.command(
         {
             "name": name,
@@ -162,3 +164,80 @@ def test_auxiliary_that_is_not_there(lab: Lab):
 
     assert status == "Failed (Setup)"
     assert "lab/nothing:1" in details
+
+
+def two_setups(lab: Lab, first: str, second: str) -> dict[str, Any]:
+    """Return a command with two mounts, each made by a set-up command of its own."""
+    document = shell_command("cat /input/* /more/* > /output/both")
+    document["mounts"].append({"name": "more", "path": "/more"})
+    (one,) = document["xnat"][0]["derived-inputs"]
+    two = {**one, "name": "files2", "provides-files-for-command-mount": "more"}
+    one["via-setup-command"] = auxiliary(lab, "setup", first)
+    two["via-setup-command"] = auxiliary(lab, "setup", second)
+    document["xnat"][0]["derived-inputs"].append(two)
+    return document
+
+
+def test_set_up_commands_run_at_the_same_time(lab: Lab, tmp_path: Path):
+    """Two set-up commands that wait for each other both come to their end."""
+    session = lab.session(files={"DATA/a.txt": b"a"})
+    flags = tmp_path / "one", tmp_path / "two"
+
+    def line(own: Path, other: Path) -> str:
+        waiting = f"for i in $(seq 100); do test -e {other} && break; sleep 0.2; done"
+        return f"touch {own}; {waiting}; test -e {other} && echo {own.name} > /output/x"
+
+    document = two_setups(lab, line(*flags), line(*flags[::-1]))
+    number = lab.launch(lab.admin, lab.command(document), session)
+
+    assert lab.end(lab.admin, number) == ("Complete", "")
+    assert lab.read(f"/data/experiments/{session}", "COPY/both") == b"one\ntwo\n"
+    assert len(lab.containers(lab.admin, number)) == 3
+
+
+def test_all_set_up_commands_must_succeed(lab: Lab):
+    """One that fails ends the launch; the other is over by then, and nothing else has begun."""
+    session = lab.session(files={"DATA/a.txt": b"a"})
+    document = two_setups(lab, "exit 4", "sleep 0.5; touch /output/x")
+
+    number = lab.launch(lab.admin, lab.command(document), session)
+    status, details = lab.end(lab.admin, number)
+
+    assert status == "Failed (Setup)"
+    assert "exit code 4" in details
+    main, *others = lab.containers(lab.admin, number)
+    assert [each["status"] for each in others].count("Complete") == 1
+    assert "Running" not in {each["status"] for each in main["history"]}
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("root", ["Session", "Project"])
+def test_catalogs_lie_beside_the_files(lab: Lab, root: str, *, writable: bool):
+    """As on a real XNAT a container finds the catalog of each resource, with its files' digests."""
+    session = lab.session(files={"DATA/a.txt": b"a"}, scans=SCANS)
+    document = listing(root, writable=writable)
+    document["command-line"] = "cd /input; find . -name '*_catalog.xml' -exec cat '{}' +"
+    target = session if root == "Session" else lab.project
+
+    number = lab.launch(lab.admin, lab.command(document), target)
+
+    assert lab.end(lab.admin, number)[0] == "Complete"
+    seen = lab.log(lab.admin, number)
+    assert seen.count("<cat:Catalog ") == 2
+    assert 'digest="0cc175b9c0f1b6a831c399e269772661"' in seen  # MD5 of "a", RFC 1321
+    rows = lab.admin.http.get(f"{lab.url}/data/experiments/{session}/resources/DATA/files").json()
+    assert [row["Name"] for row in rows["ResultSet"]["Result"]] == ["a.txt"]
+
+
+def test_a_catalog_that_a_container_copies_is_a_file_like_any_other(lab: Lab):
+    """What a container takes along of its input is stored, except the catalog of the output."""
+    session = lab.session(files={"DATA/a.txt": b"a"})
+    document = shell_command(
+        "cp /input/* /output/; cp /input/*_catalog.xml /output/COPY_catalog.xml"
+    )
+
+    assert lab.run(lab.admin, lab.command(document), session)[0] == "Complete"
+
+    rows = lab.admin.http.get(f"{lab.url}/data/experiments/{session}/resources/COPY/files").json()
+    names = sorted(row["Name"] for row in rows["ResultSet"]["Result"])
+    assert names == ["DATA_catalog.xml", "a.txt"]
