@@ -109,10 +109,36 @@ def launch_command(
     RefusedError
         The service does not take the launch; its reason is in the message.
     """
-    if wrapper.root_input in (parameters or {}):
-        raise UsageError(f"Parameter {wrapper.root_input} is the session itself. Leave it out.")
-    doing = f"launch {wrapper.command_name} on session {session.label}"
+    _check_parameters(wrapper, parameters)
     before = frozenset(_workflows_of_containers(transport, session.project_id, wrapper.wrapper_id))
+    workflow_id = request_launch(transport, wrapper, session, parameters)
+    if workflow_id is None:
+        workflow_id = _await_assignment(
+            transport, session, wrapper, before=before, patience=patience or Patience()
+        )
+    return Run(workflow_id, session.project_id, wrapper.command_name, session.label)
+
+
+def request_launch(
+    transport: Transport,
+    wrapper: AvailableWrapper,
+    session: Session,
+    parameters: Mapping[str, str] | None = None,
+) -> str | None:
+    """Send one launch request; return the workflow, or None while the service assigns it.
+
+    The request is sent once: after a broken connection (``UnreachableError``) the launch may
+    have been made, and only the server's workflows tell.
+
+    Raises
+    ------
+    UsageError
+        A parameter has the name of the input that takes the session.
+    RefusedError
+        The service does not take the launch; its reason is in the message.
+    """
+    _check_parameters(wrapper, parameters)
+    doing = f"launch {wrapper.command_name} on session {session.label}"
     path = path_of(
         "xapi", "projects", session.project_id, "wrappers", str(wrapper.wrapper_id),
         "root", wrapper.root_input, "launch",
@@ -126,11 +152,7 @@ def launch_command(
         body=json.dumps(values).encode("utf-8"),
     )
     workflow_id = _workflow_id(answer.body, doing)
-    if workflow_id == _NOT_ASSIGNED:
-        workflow_id = _await_assignment(
-            transport, session, wrapper, before=before, patience=patience or Patience()
-        )
-    return Run(workflow_id, session.project_id, wrapper.command_name, session.label)
+    return None if workflow_id == _NOT_ASSIGNED else workflow_id
 
 
 def get_state(transport: Transport, run: Run) -> RunState:
@@ -192,7 +214,7 @@ def watch_run(
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, wait.longest_pause_s)
     if not state.is_complete:
-        raise _run_failed(transport, run, state)
+        raise describe_failure(transport, run, state)
     return state
 
 
@@ -231,7 +253,8 @@ def read_log(transport: Transport, run: Run, stream: str = "stderr") -> str:
     return answer.text
 
 
-def _run_failed(transport: Transport, run: Run, state: RunState) -> RunFailedError:
+def describe_failure(transport: Transport, run: Run, state: RunState) -> RunFailedError:
+    """Return the error for a run that is over without success, with the end of its stderr."""
     tail = ""
     # The run's failure is the news; a log that cannot be read must not hide it.
     with suppress(XnatClientError):
@@ -251,6 +274,11 @@ def _run_failed(transport: Transport, run: Run, state: RunState) -> RunFailedErr
         details=state.details,
         stderr_tail=tail,
     )
+
+
+def _check_parameters(wrapper: AvailableWrapper, parameters: Mapping[str, str] | None) -> None:
+    if wrapper.root_input in (parameters or {}):
+        raise UsageError(f"Parameter {wrapper.root_input} is the session itself. Leave it out.")
 
 
 def _workflow_id(body: bytes, doing: str) -> str:

@@ -51,7 +51,11 @@ def session(server: XnatServer, lab: Lab) -> Session:
 
 def _winxnat(sandbox: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-c", "from xnat_client.cli.main import main; main()"]
-    own = {"XNAT_USER": sandbox.admin_user, "XNAT_PASS": sandbox.admin_password}
+    own = {
+        "XNAT_USER": sandbox.admin_user,
+        "XNAT_PASS": sandbox.admin_password,
+        "WINXNAT_JOBS": str(sandbox.root / "client-jobs.sqlite"),
+    }
     return subprocess.run(
         [*program, *arguments, "--server", sandbox.url],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=120,

@@ -1,0 +1,112 @@
+"""What a site file may say, and that each mistake is named with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.site.document import SiteDocument
+from deploy.site.errors import SiteFileError
+
+
+def _read(folder: Path, text: str) -> SiteDocument:
+    path = folder / "site.yaml"
+    path.write_text(text)
+    return SiteDocument(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "sentence"),
+    [
+        ("", 0, "is empty"),
+        ("a: [", 1, "this is no YAML"),
+        ("projects:\n- id: P\n- id: p\n", 3, "there twice"),
+        ("projects:\n- id: P\n  title: a\n  title: b\n", 4, "there twice"),
+        ("projects:\n- id: P\n  acessibility: private\n", 3, "did you mean 'accessibility'?"),
+        ("projects:\n- id: P\n  accessibility: open\n", 3, "'private', 'protected' or 'public'"),
+        ("projects:\n- id: a b\n", 2, "must match"),
+        ("projects:\n- title: x\n", 2, "this key is needed"),
+        ("projects: P\n", 1, "a list"),
+        ("projects:\n- id: P\n  template: t\n", 3, "no template of this name"),
+        ("projects:\n- id: P\n  exclusive: yes\n", 3, "true or false"),
+        ("projects:\n- id: P\n  exclusive: true\n", 3, "needs 'owners'"),
+        ("projects:\n- id: P\n  owners: [a]\n  members: [A]\n", 4, "in the project twice"),
+        ("projects:\n- id: P\n  commands:\n  - name: dicom-to-bids\n", 4, "has no command"),
+        (
+            (
+                "commands:\n- name: dicom-to-bids\nprojects:\n- id: P\n  commands:\n"
+                "  - name: dicom-to-bids\n    defaults: {nosuch: 1}\n"
+            ),
+            6,
+            "has no input nosuch",
+        ),
+        (
+            (
+                "commands:\n- name: dicom-to-bids\nprojects:\n- id: P\n  commands:\n"
+                "  - name: dicom-to-bids\n  - name: dicom-to-bids\n"
+            ),
+            7,
+            "there twice",
+        ),
+        ("commands:\n- name: nosuch\n", 2, "nosuch"),
+        ("commands:\n- enabled: true\n", 2, "either a 'name'"),
+        ("commands:\n- file: nosuch.json\n", 2, "there is no file"),
+        ("commands:\n- file: site.yaml\n", 2, "no JSON"),
+        ("properties:\n  requireLogin: {}\n", 2, "a text"),
+        ("properties:\n  smtp.password: x\n", 2, "does not belong"),
+        (
+            (
+                "properties:\n  securityAllowNonPrivateProjects: false\nprojects:\n- id: P\n"
+                "  accessibility: public\n"
+            ),
+            5,
+            "forbids it",
+        ),
+        ("anonymisation:\n  profile: a\n  script: b\n", 3, "there is no file"),
+        ("subscriptions:\n- name: s\n  event: x\n", 3, "must match"),
+        ("a: &x 1\nb: *x\n", 2, "aliases"),
+    ],
+)
+def test_mistake_is_named_with_its_line(
+    tmp_path: Path, text: str, line: int, sentence: str
+) -> None:
+    """Whatever is wrong, the message has the file's line and says what it must be."""
+    with pytest.raises(SiteFileError) as caught:
+        _read(tmp_path, text)
+
+    assert sentence in str(caught.value)
+    if line:
+        assert f"site.yaml:{line}:" in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    """Who mends a file sees every line that must be mended, in the order of the file."""
+    with pytest.raises(SiteFileError) as caught:
+        _read(tmp_path, "projects:\n- id: a b\n- id: Q\n  colour: red\npeople:\n- login: ''\n")
+
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(":")[1] for line in lines] == ["2", "4", "6"]
+
+
+def test_template_is_filled_in(tmp_path: Path) -> None:
+    """A project's own values win; lists are put together; nobody is in two groups by a template."""
+    document = _read(
+        tmp_path,
+        "templates:\n  t:\n    accessibility: private\n    prearchive: archive\n"
+        "    members: [ann, ben]\n"
+        "projects:\n- id: P\n  template: t\n  prearchive: wait\n  owners: [ann]\n"
+        "  members: [cleo]\n",
+    )
+
+    ((_, project),) = document.projects
+    assert (project.accessibility, project.prearchive) == ("private", "wait")
+    assert (project.owners, project.members) == (["ann"], ["cleo", "ben"])
+    assert project.title is None
+
+
+def test_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
+    """A folder or a missing file is named, without a stack of calls."""
+    for path in (tmp_path, tmp_path / "nosuch.yaml"):
+        with pytest.raises(SiteFileError, match="Cannot read the site file"):
+            SiteDocument(path)
