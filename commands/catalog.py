@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from commands import bids_assemble, check_identity, dicom_to_bids, eeg_to_bids, scrub_headers
+from commands import (
+    bids_assemble,
+    check_identity,
+    deface,
+    dicom_to_bids,
+    eeg_to_bids,
+    scrub_headers,
+    winqc,
+)
 from commands.errors import UnknownCommandError
 from commands.model import Command
 
@@ -11,7 +19,9 @@ CATALOG: tuple[Command, ...] = (
     eeg_to_bids.COMMAND,
     scrub_headers.COMMAND,
     check_identity.COMMAND,
+    deface.COMMAND,
     bids_assemble.COMMAND,
+    winqc.COMMAND,
 )
 """All commands, in the order in which they are listed to people."""
 

@@ -6,68 +6,37 @@ and only a converter that sees all of them joins them again. Not here: names (``
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
-import resource
-import shutil
-import signal
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import dcm2niix
-
-from containers.contract import OutOfResourcesError, StepError, ToolFailedError
+from containers.dicom_to_bids.classify.facts import number
+from containers.dicom_to_bids.converter import (
+    NAME_DIGITS,
+    USUAL_LIMITS,
+    Limits,
+    RunError,
+    Staged,
+    empty,
+    folder_of_links,
+    run,
+)
 from containers.dicom_to_bids.doubts import missing_count
 from containers.dicom_to_bids.inventory import DicomFile, Inventory, Scan
 from containers.dicom_to_bids.nifti import read_nifti_header
 
-DCM2NIIX_VERSION = str(dcm2niix.__version__)
-_SOME_CONVERTED = 8
-"""dcm2niix's exit code when some series could not be converted and others were."""
-_NOTHING_CONVERTED = 2
-_NAME_DIGITS = 8
 _CRASHED = (
     "dcm2niix crashes on this scan, so nothing of it is in the tree; its private headers may be "
     "damaged: send it again."
 )
 _REPORTED = re.compile(r"^Convert (\d+) DICOM as (.+) \(\d+(?:x\d+)*\)$")
-_LONGEST_LOG_LINE = 200
-_CANNOT_WRITE = "Error: Unable to write"
-_LEAST_FREE_BYTES = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one run of dcm2niix may take before it is ended.
-
-    It converts thousands of files in a second, so these are far above what any session needs;
-    they end a run that a damaged header sends into a loop, or makes ask for absurd memory.
-    Memory is the address space: a base for the program, and so much for each byte of input,
-    which compressed pixels need when they are unpacked.
-    """
-
-    base_s: float = 300.0
-    per_file_s: float = 0.25
-    base_bytes: int = 4 << 30
-    per_input_byte: int = 32
-
-    def time_s(self, file_count: int) -> float:
-        """Return the seconds for a run over so many files."""
-        return self.base_s + self.per_file_s * file_count
-
-    def memory_bytes(self, input_bytes: int) -> int:
-        """Return the address space for a run over so many bytes."""
-        return self.base_bytes + self.per_input_byte * input_bytes
-
-
-_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +84,8 @@ class Conversion:
     failed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-class _RunError(Exception):
-    """dcm2niix ended abnormally, by itself or by a limit; ``error`` says so to people."""
-
-    def __init__(self, error: StepError) -> None:
-        super().__init__()
-        self.error = error
-
-
-Staged = tuple[tuple[Scan, DicomFile], ...]
-
-
 def convert_session(
-    inventory: Inventory, scratch_dir: Path, limits: Limits = _LIMITS
+    inventory: Inventory, scratch_dir: Path, limits: Limits = USUAL_LIMITS
 ) -> Conversion:
     """Convert all whole scans of the session.
 
@@ -142,17 +100,21 @@ def convert_session(
     OutOfResourcesError
         Memory, disk or time is too short for any of them.
     """
-    source_dir, target_dir = scratch_dir / "dicom", scratch_dir / "nifti"
+    target_dir = scratch_dir / "nifti"
     staged = tuple((scan, file) for scan in inventory.convertible for file in scan.images)
     if not staged:
         return Conversion((), ())
-    log, crashed = _run_where_possible(inventory, staged, (source_dir, target_dir), limits)
+    with folder_of_links(scratch_dir) as links_dir:
+        folders = (links_dir / "dicom", target_dir)
+        log, crashed = _run_where_possible(inventory, staged, folders, limits)
     used = _reported(log)
     warnings = _doubts(inventory, crashed)
     images = []
-    for sidecar_path in sorted(target_dir.glob("*.json")):
+    # A file of physiological signals has a sidecar and no image.
+    paths = [path for path in target_dir.glob("*.json") if path.with_suffix(".nii").exists()]
+    for sidecar_path in sorted(paths):
         stem = sidecar_path.stem
-        scan, first = staged[int(stem[:_NAME_DIGITS])]
+        scan, first = staged[int(stem[:NAME_DIGITS])]
         count = used.get(stem, 0)
         scan_ids: tuple[str, ...] = (scan.scan_id,)
         if count > len(scan.images):
@@ -166,16 +128,53 @@ def convert_session(
     failed = dict.fromkeys(crashed, _CRASHED)
     short = short_scans(inventory, images)
     warnings += [f"Scan {scan_id}: {sentence}" for scan_id, sentence in short.items()]
+    warnings += surplus_scans(inventory, images)
     kept = [image for image in images if not set(image.scan_ids) & set(short)]
-    ordered = tuple(sorted(kept, key=lambda image: image.order))
-    return Conversion(ordered, tuple(warnings), MappingProxyType(failed | short))
+    return Conversion(tuple(_in_order(kept)), tuple(warnings), MappingProxyType(failed | short))
+
+
+def _in_order(images: Sequence[Converted]) -> list[Converted]:
+    """Sort images by acquisition; where headers do not tell which is first, by their voxels."""
+    times = Counter(image.order for image in images)
+
+    def key(image: Converted) -> tuple[Any, ...]:
+        if times[image.order] == 1:
+            return (image.order, "")
+        with image.image_path.open("rb") as stream:
+            return (image.order, hashlib.file_digest(stream, "sha256").hexdigest())
+
+    return sorted(images, key=key)
 
 
 def short_scans(inventory: Inventory, images: Iterable[Converted]) -> dict[str, str]:
-    """Return the scans of which fewer slices came out than went in, each with a sentence.
+    """Return the scans of which fewer slices came out than went in, each with a sentence."""
+    return {
+        scan.scan_id: f"dcm2niix made {made} slices of the {wanted} in its files, so what it made "
+        "is not used; look whether the export is complete."
+        for group, made, wanted in _slice_counts(inventory, images)
+        if made < wanted
+        for scan in group
+    }
+
+
+def surplus_scans(inventory: Inventory, images: Iterable[Converted]) -> list[str]:
+    """Return a sentence for each measurement of which more slices came out than went in."""
+    return [
+        f"Scan {', '.join(scan.scan_id for scan in group)}: dcm2niix made {made} slices of the "
+        f"{wanted} in its files; look whether some are twice in the tree."
+        for group, made, wanted in _slice_counts(inventory, images)
+        if made > wanted
+    ]
+
+
+def _slice_counts(
+    inventory: Inventory, images: Iterable[Converted]
+) -> Iterator[tuple[list[Scan], int, int]]:
+    """Yield each measurement's scans with the slices that came out and went in.
 
     Slices in are counted from the DICOM headers (files, frames, tiles of mosaics), slices out
-    from the NIfTI headers; scans whose files dcm2niix joined are counted together.
+    from the NIfTI headers; scans whose files dcm2niix joined are counted together. Left out where
+    nothing came out, or the headers do not say how many there are.
     """
     groups = _measurements(inventory.convertible)
     group_of = {scan.scan_id: place for place, group in enumerate(groups) for scan in group}
@@ -185,16 +184,10 @@ def short_scans(inventory: Inventory, images: Iterable[Converted]) -> dict[str, 
         # mosaic holds more pixels than its slices, and is never turned.
         pixels = image.slice_pixels or prod(image.shape[:2])
         made[group_of[image.scan_ids[0]]] += prod(image.shape) // pixels
-    short: dict[str, str] = {}
     for place, group in enumerate(groups):
         counts = [file.slice_count for scan in group for file in scan.images]
-        if made[place] and all(counts) and made[place] < sum(counts):
-            sentence = (
-                f"dcm2niix made {made[place]} slices of the {sum(counts)} in its files, so what "
-                "it made is not used; look whether the export is complete."
-            )
-            short |= {scan.scan_id: sentence for scan in group}
-    return short
+        if made[place] and all(counts):
+            yield group, made[place], sum(counts)
 
 
 def _measurements(scans: Sequence[Scan]) -> list[list[Scan]]:
@@ -217,34 +210,29 @@ def _run_where_possible(
     """Run dcm2niix without the scans on which it crashes; return its log and these scans."""
     everything = frozenset(scan.scan_id for scan, _ in staged)
     try:
-        return _run(inventory, staged, everything, folders, limits), ()
-    except _RunError as error:
+        return run(inventory, staged, everything, folders, limits), ()
+    except RunError as error:
         first_error = error
     good: list[frozenset[str]] = []
     for group in _measurements(inventory.convertible):
         names = frozenset(scan.scan_id for scan in group) & everything
         try:
             if names:
-                _run(inventory, staged, names, folders, limits)
+                run(inventory, staged, names, folders, limits)
                 good.append(names)
-        except _RunError:
+        except RunError:
             continue
     if not good:
         raise first_error.error
     kept = frozenset().union(*good)
     crashed = tuple(scan.scan_id for scan in inventory.scans if scan.scan_id in everything - kept)
     try:
-        return _run(inventory, staged, kept, folders, limits), crashed
-    except _RunError:
+        return run(inventory, staged, kept, folders, limits), crashed
+    except RunError:
         # None alone, but all together: then each measurement by itself.
-        _empty(folders[1])
-        logs = [_run(inventory, staged, names, folders, limits, is_fresh=False) for names in good]
+        empty(folders[1])
+        logs = [run(inventory, staged, names, folders, limits, is_fresh=False) for names in good]
         return "".join(logs), crashed
-
-
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
 
 
 def _doubts(inventory: Inventory, crashed: Iterable[str]) -> list[str]:
@@ -264,105 +252,6 @@ def _doubts(inventory: Inventory, crashed: Iterable[str]) -> list[str]:
                 "compare its files with the scanner's."
             )
     return found
-
-
-def _run(  # noqa: PLR0913 - one run has this many sides
-    inventory: Inventory,
-    staged: Staged,
-    scan_ids: frozenset[str],
-    folders: tuple[Path, Path],
-    limits: Limits,
-    *,
-    is_fresh: bool = True,
-) -> str:
-    """Run dcm2niix on some scans; return its log.
-
-    The converter sees links with plain names to whole images only, and the name of the first
-    file of each image comes back in the image's name: the file's place among ``staged``.
-    """
-    source_dir, target_dir = folders
-    _empty(source_dir)
-    if is_fresh:
-        _empty(target_dir)
-    input_bytes = file_count = 0
-    for number, (scan, file) in enumerate(staged):
-        if scan.scan_id in scan_ids:
-            (source_dir / f"{number:0{_NAME_DIGITS}d}").symlink_to(file.path)
-            input_bytes += file.path.stat().st_size
-            file_count += 1
-    return_code, log = _start(
-        [
-            dcm2niix.bin,
-            *("-g", "i"),  # no defaults file of whoever runs this
-            *("-b", "y"),
-            *("-ba", "y"),
-            *("-z", "n"),
-            *("-d", "0"),
-            *("-f", "%b"),
-            *("-o", str(target_dir)),
-            str(source_dir),
-        ],
-        limits.time_s(file_count),
-        limits.memory_bytes(input_bytes),
-    )
-    _refuse_full_disk(log, target_dir)
-    if return_code not in {0, _SOME_CONVERTED, _NOTHING_CONVERTED}:
-        raise _RunError(
-            ToolFailedError(
-                f"dcm2niix ended with code {return_code} while converting the session; its "
-                f"last line was: {_last_line(inventory, log)}"
-            )
-        )
-    return log
-
-
-def _start(arguments: Sequence[str], time_s: float, memory_bytes: int) -> tuple[int, str]:
-    """Run a program within its limits; return its exit code and what it printed."""
-    with subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        # After the start, since nothing is safe between fork and exec; it may have ended already.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        try:
-            output, _ = process.communicate(timeout=time_s)
-        except subprocess.TimeoutExpired as error:
-            raise _RunError(
-                OutOfResourcesError(
-                    f"dcm2niix did not end within {time_s:.0f} seconds; look whether the session "
-                    "is whole."
-                )
-            ) from error
-        finally:
-            process.kill()
-    if process.returncode == -signal.SIGKILL:
-        raise _RunError(
-            OutOfResourcesError(
-                "dcm2niix was ended by the system while converting the session; give the step "
-                "more memory."
-            )
-        )
-    # The log may quote headers in any encoding.
-    return process.returncode, output.decode("utf-8", errors="replace")
-
-
-def _refuse_full_disk(log: str, target_dir: Path) -> None:
-    """Raise where images may be missing for want of room, which dcm2niix does not count."""
-    is_refused = any(line.startswith(_CANNOT_WRITE) for line in log.splitlines())
-    if is_refused or shutil.disk_usage(target_dir).free < _LEAST_FREE_BYTES:
-        raise OutOfResourcesError(
-            "The temporary folder is full, so images of the session would be missing; make room "
-            "there, or name a larger one in TMPDIR."
-        )
-
-
-def _last_line(inventory: Inventory, log: str) -> str:
-    """Return the last line of the log without paths; nothing of it if it names a person."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    if not lines:
-        return "(none)"
-    line = re.sub(r"\S*/\S*", "(path)", lines[-1])[:_LONGEST_LOG_LINE]
-    return "(withheld)" if inventory.identity.touches(line) else line
 
 
 def _reported(log: str) -> Mapping[str, int]:
@@ -387,9 +276,7 @@ def _converted(sidecar_path: Path, scan_ids: tuple[str, ...], first: DicomFile) 
     image_path = sidecar_path.with_suffix(".nii")
     sidecar = json.loads(sidecar_path.read_text("utf-8", errors="replace"))
     bval_path, bvec_path = (sidecar_path.with_suffix(end) for end in (".bval", ".bvec"))
-    echo = sidecar.get("EchoNumber") or 1
-    with image_path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    echo = number(sidecar.get("EchoNumber")) or 1
     return Converted(
         image_path=image_path,
         sidecar=MappingProxyType(sidecar),
@@ -401,7 +288,6 @@ def _converted(sidecar_path: Path, scan_ids: tuple[str, ...], first: DicomFile) 
             first.series_number or 0,
             echo,
             str(sidecar.get("ImageType")),
-            digest,
         ),
         bval_path=bval_path if bval_path.exists() else None,
         bvec_path=bvec_path if bvec_path.exists() else None,

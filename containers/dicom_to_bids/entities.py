@@ -50,7 +50,9 @@ def own_entities(
     guessed = guess[1].split("_") if guess else []
     for part in guessed:
         key, _, value = part.partition("-")
-        if key in _FROM_GUESS:
+        # In diffusion, dcm2niix's label is the b-value of whichever file came first.
+        is_chance = key == "acq" and candidate.decision.data_type == "dwi"
+        if key in _FROM_GUESS and not is_chance:
             found[key] = re.sub(r"[\W_]", "", value)
     direction = phase_direction(image.sidecar)
     if direction and candidate.decision.kind in _IN_DIRECTIONS:

@@ -148,7 +148,7 @@ def read_inventory(folder: Path) -> Inventory:
     if not read and not damaged:
         raise refusals.nothing_readable(paths)
     _refuse_two_patients(read)
-    identity = SourceIdentity(frozenset(text for file in read for text in file.texts))
+    identity = SourceIdentity(frozenset().union(*{file.texts for file in read}))
     layout = _Layout(folder, identity)
     scans = _without_copies(_with_problems(layout, _group(layout, read), damaged))
     if not any(not scan.problem for scan in scans):

@@ -13,10 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from containers.dicom_to_bids import map_terms
 from containers.dicom_to_bids.map_criteria import Criterion, Expression, is_equal
@@ -27,6 +24,10 @@ from containers.dicom_to_bids.map_names import (
 )
 from containers.dicom_to_bids.map_rules import AslContext, Rule, is_xnat_format
 from containers.dicom_to_bids.map_source import MapProblem, MapSource, Place
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 MAP_VERSION = 2
 
@@ -62,7 +63,14 @@ _FACTS_OF_NOBODY = frozenset({"PatientPosition", "PatientOrientation"})
 @cache
 def _validator() -> Draft202012Validator:
     text = files(__package__).joinpath("project_map_schema.json").read_text("utf-8")
-    return Draft202012Validator(json.loads(text))
+    return _validator_of(json.loads(text))
+
+
+def _validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
+    # Only here: most sessions have no map, and importing it takes longer than naming them.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+
+    return Draft202012Validator(schema)
 
 
 def checked_rules(source: MapSource) -> tuple[tuple[Rule, ...], tuple[MapProblem, ...]]:
@@ -336,7 +344,7 @@ class _Check:
                 meant = _meant(name, list(known))
                 self._tell(here, f"BIDS has no field {name} in the sidecar of an MRI image{meant}.")
             else:
-                for error in Draft202012Validator(dict(known[name])).iter_errors(value):
+                for error in _validator_of(dict(known[name])).iter_errors(value):
                     self._tell((*here, *error.absolute_path), f"{name} {_reason(error)}")
         self._note_units(fields, place)
 

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from containers.dicom_to_bids import map_terms
+from containers.dicom_to_bids.classify.schema import (
+    allowed_entities,
+    data_type_of,
+    suffix_as_written,
+)
 
 Fault = tuple[str | None, str]
 
@@ -46,7 +51,7 @@ def name_from_text(text: str, data_type: str | None) -> MapName:
     *parts, written = text.strip().split("_")
     notes: list[str] = []
     errors: list[Fault] = []
-    suffix = map_terms.suffix_as_written(written)
+    suffix = suffix_as_written(written)
     if suffix is None:
         errors.append((None, f'BIDS has no suffix "{written}" for images{_nearest(written)}.'))
     elif suffix != written:
@@ -74,7 +79,7 @@ def name_from_parts(
 ) -> MapName:
     """Take a name from its parts; both data type and suffix may be left to the classification."""
     errors: list[Fault] = []
-    if suffix is not None and map_terms.suffix_as_written(suffix) != suffix:
+    if suffix is not None and suffix_as_written(suffix) != suffix:
         errors.append((None, f'BIDS has no suffix "{suffix}" for images{_nearest(suffix)}.'))
     if data_type is not None and suffix is None:
         errors.append((None, "a data_type needs a suffix beside it."))
@@ -93,8 +98,8 @@ def _checked(
 ) -> MapName:
     found = list(errors)
     if suffix is not None and data_type is None:
-        data_type = map_terms.data_type_of(suffix)
-    allowed = map_terms.allowed_entities(data_type, suffix) if data_type and suffix else None
+        data_type = data_type_of(suffix)
+    allowed = allowed_entities(data_type, suffix) if data_type and suffix else None
     if data_type and suffix and allowed is None:
         known = ", ".join(map_terms.suffixes_of(data_type)) or "no images"
         found.append((None, f'BIDS has no "{suffix}" in {data_type}; it has {known}.'))
@@ -124,5 +129,5 @@ def _entity_errors(key: str, value: str | None) -> list[str]:
 
 
 def _nearest(suffix: str) -> str:
-    known = map_terms.suffix_as_written(suffix)
+    known = suffix_as_written(suffix)
     return f"; it writes {known}" if known else ""

@@ -6,6 +6,7 @@ Not here: what a map may say (``map_check``) and what it means (``project_map``)
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def read_source(path: Path) -> MapSource:
 def parse_source(text: str, name: str) -> MapSource:
     """Read a map from its text; errors as for `read_source`."""
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         reason = f"not JSON here: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})."
         raise MapError(name, [MapProblem(error.lineno, reason)]) from error
@@ -120,6 +121,20 @@ def parse_source(text: str, name: str) -> MapSource:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError
+    return found
+
+
+def _is_half_character(word: str) -> bool:
+    """Tell whether a JSON text names half of a pair (surrogate), which no file can hold."""
+    if "\\u" not in word:
+        return False
+    return any("\ud800" <= letter <= "\udfff" for letter in json.loads(word))
 
 
 @dataclass
@@ -143,6 +158,8 @@ def _locate(text: str) -> tuple[dict[Place, int], list[MapProblem]]:
         line += text.count("\n", seen, token.start())
         seen = token.start()
         word, frame = token[0], stack[-1] if stack else None
+        if _is_half_character(word):
+            problems.append(MapProblem(line, "half a character (\\ud800 to \\udfff) is no text."))
         if word in "]}":
             stack.pop()
         elif word == "," and frame:

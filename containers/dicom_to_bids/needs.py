@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from containers.dicom_to_bids.classify.context import REVERSED_DWI
 from containers.dicom_to_bids.classify.decision import Decision
 from containers.dicom_to_bids.classify.facts import number
 from containers.dicom_to_bids.classify.schema import required_fields, required_perfusion_fields
@@ -37,6 +38,8 @@ def missing_need(
     """
     kinds = {decision.data_type, decision.suffix, decision.kind}
     for concerned, is_missing, reason in _NEEDS:
+        if is_missing is _is_unweighted and decision.rule == REVERSED_DWI:
+            continue
         if (not concerned or concerned & kinds) and is_missing(image):
             return reason
     fields = required_fields(decision.data_type, decision.suffix)
@@ -55,6 +58,10 @@ def missing_need(
 
 def _lacks(*keys: str) -> Callable[[Converted], bool]:
     return lambda image: not all(image.sidecar.get(key) for key in keys)
+
+
+def _is_unweighted(image: Converted) -> bool:
+    return not any(b_values(image))
 
 
 _NEEDS: Sequence[tuple[frozenset[str], Callable[[Converted], bool], str]] = (
@@ -91,7 +98,7 @@ _NEEDS: Sequence[tuple[frozenset[str], Callable[[Converted], bool], str]] = (
     (
         # dcm2niix writes zeros when it knows a diffusion sequence but finds no b-values.
         frozenset({"dwi/dwi"}),
-        lambda image: not any(b_values(image)),
+        _is_unweighted,
         "All its b-values are 0: it is unweighted, or its weighting is no longer in the headers.",
     ),
     (

@@ -18,7 +18,6 @@ from types import MappingProxyType
 from containers.contract import Accounted
 from containers.dicom_to_bids.classify.decision import Confidence, Decision
 from containers.dicom_to_bids.convert import Converted
-from containers.dicom_to_bids.pictures import draw_slices
 from containers.dicom_to_bids.validate import Verdict
 
 PAGE_FILE_NAME = "report.html"
@@ -75,8 +74,8 @@ class Account:
     ----------
     rows : Sequence[Accounted]
         All scans.
-    pictures : Sequence[Picture]
-        All images of the tree; each is drawn beside its scan.
+    pictures : Mapping[str, str]
+        What `figures` returns: each is shown beside its scan.
     summary, warnings
         Sentences without identity.
     verdict : Verdict or None
@@ -91,7 +90,7 @@ class Account:
 
     rows: Sequence[Accounted]
     summary: str
-    pictures: Sequence[Picture] = ()
+    pictures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: Sequence[str] = ()
     verdict: Verdict | None = None
     decisions: Mapping[str, Sequence[Decision]] = field(
@@ -101,9 +100,14 @@ class Account:
     other_file_count: int = 0
 
 
+def figures(pictures: Sequence[Picture]) -> Mapping[str, str]:
+    """Draw images of the tree; return the figures as HTML, by the images' paths."""
+    return {picture.name: _figure(picture) for picture in pictures}
+
+
 def write_page(path: Path, account: Account) -> None:
     """Write the page to ``path``."""
-    pictures = {picture.name: _figure(picture) for picture in account.pictures}
+    pictures = dict(account.pictures)
     body = "".join(_row(row, account, pictures) for row in account.rows)
     counts = Counter(row.outcome for row in account.rows)
     counted = ", ".join(f"{counts[key]} {text}" for key, text in _OUTCOMES.items())
@@ -222,6 +226,9 @@ def _verdict(verdict: Verdict | None) -> str:
 
 
 def _figure(picture: Picture) -> str:
+    # Only here, so that numpy is imported while the validator runs.
+    from containers.dicom_to_bids.pictures import draw_slices  # noqa: PLC0415
+
     name = html.escape(PurePosixPath(picture.name).name)
     drawn = draw_slices(picture.image.image_path)
     if not drawn:

@@ -17,7 +17,8 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from containers.dicom_to_bids.header import FACT_TAGS, NUMBERS, PERSON_TAGS, Header, PixelState
+from containers.dicom_to_bids.header import Header, PixelState
+from containers.dicom_to_bids.header_tags import FACT_TAGS, NUMBERS, PERSON_TAGS
 
 _UNREADABLE = (
     *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, TypeError, LookupError),

@@ -23,10 +23,11 @@ from containers.contract import (
     UsageError,
 )
 from containers.dicom_to_bids.checks import check_report, check_tree, refuse_errors
-from containers.dicom_to_bids.convert import DCM2NIIX_VERSION, convert_session
+from containers.dicom_to_bids.convert import convert_session
+from containers.dicom_to_bids.converter import DCM2NIIX_VERSION
 from containers.dicom_to_bids.inventory import Inventory, read_inventory
 from containers.dicom_to_bids.names import Naming, name_images
-from containers.dicom_to_bids.page import PAGE_FILE_NAME, Account, Picture, write_page
+from containers.dicom_to_bids.page import PAGE_FILE_NAME, Account, Picture, figures, write_page
 from containers.dicom_to_bids.project_map import ProjectMap
 from containers.dicom_to_bids.report import (
     VALIDATOR_FILE_NAME,
@@ -36,7 +37,7 @@ from containers.dicom_to_bids.report import (
     write_account,
 )
 from containers.dicom_to_bids.tree import BIDS_VERSION, Labels, write_json, write_tree
-from containers.dicom_to_bids.validate import VALIDATOR_VERSION, Verdict, validate
+from containers.dicom_to_bids.validate import VALIDATOR_VERSION, Validation, Verdict
 
 BIDS_DIR_NAME = "bids"
 _DEFAULT_SUBJECT = "01"
@@ -80,10 +81,19 @@ def run(step_input: StepInput) -> StepReport:
         raise _nothing_named(inventory, naming, conversion.failed)
     root = step_input.output_dir / BIDS_DIR_NAME
     tree = write_tree(root, naming, labels, inventory.identity)
-    rows, partial = account(inventory, naming, tree.outputs, conversion.failed)
     allow_invalid = parameters.get("allow-invalid") is True
-    verdict = _judge(root, step_input.scratch_dir, allow_invalid=allow_invalid)
-    findings = check_tree(root, inventory.identity)
+    with Validation(root, step_input.scratch_dir) as validation:
+        # All that needs no verdict, while the validator looks at the same tree.
+        rows, partial = account(inventory, naming, tree.outputs, conversion.failed)
+        findings = check_tree(root, inventory.identity)
+        pictures = figures(
+            [
+                Picture(outputs[0], item.image)
+                for item, outputs in zip(naming.named, tree.outputs, strict=True)
+            ]
+        )
+        verdict = validation.verdict()
+    _refuse_invalid(verdict, allow_invalid=allow_invalid)
     refuse_errors(findings, allow_invalid=allow_invalid)
     notes += [f"{finding.path}: {finding.sentence}" for finding in findings]
     report_dir = step_input.output_dir / REPORT_DIR_NAME
@@ -93,10 +103,6 @@ def run(step_input: StepInput) -> StepReport:
     write_account(report_dir, rows, inventory, decisions)
     summary = _summary(rows, sum(map(len, tree.outputs)), verdict)
     warnings = (*notes, *conversion.warnings, *naming.warnings, *tree.warnings, *partial)
-    pictures = [
-        Picture(outputs[0], item.image)
-        for item, outputs in zip(naming.named, tree.outputs, strict=True)
-    ]
     page = Account(
         rows=rows,
         summary=summary,
@@ -200,15 +206,13 @@ def _nothing_named(
     )
 
 
-def _judge(root: Path, scratch_dir: Path, *, allow_invalid: bool) -> Verdict:
-    verdict = validate(root, scratch_dir)
+def _refuse_invalid(verdict: Verdict, *, allow_invalid: bool) -> None:
     if not verdict.is_valid and not allow_invalid:
         codes = ", ".join(f"{code} ({count})" for code, count in sorted(verdict.errors.items()))
         raise BadInputError(
             f"The converted session is not valid BIDS: the validator finds {codes}; add what "
             "the headers lack, or set allow-invalid to see the tree."
         )
-    return verdict
 
 
 def _summary(rows: Sequence[Accounted], file_count: int, verdict: Verdict) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from containers.contract import UsageError
-from containers.dicom_to_bids.convert import DCM2NIIX_VERSION
+from containers.dicom_to_bids.converter import DCM2NIIX_VERSION
 from containers.dicom_to_bids.identity import SourceIdentity
 from containers.dicom_to_bids.links import link_field_maps
 from containers.dicom_to_bids.names import Named, Naming

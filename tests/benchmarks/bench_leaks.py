@@ -27,6 +27,7 @@ from containers.scrub_headers.errors import RefusedFileError
 from containers.scrub_headers.known import KnownIdentities
 from containers.scrub_headers.profile import load_profile
 from containers.scrub_headers.pseudonyms import Pseudonyms
+from tests.builders.hostile_places import hostile_corpus
 from tests.builders.planted_places import synthetic_corpus
 from tests.builders.planted_tokens import PlantedFile, leaks
 from tests.builders.planted_vendor import vendor_corpus
@@ -204,7 +205,7 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, help="folder of the sample data")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    corpus = synthetic_corpus()
+    corpus = synthetic_corpus() + hostile_corpus()
     if options.samples:
         corpus += vendor_corpus(options.samples)
     places = Counter[str]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from bidsschematools.schema import load_schema
 
 from containers.dicom_to_bids.classify import schema
 
@@ -66,3 +67,8 @@ def test_labelling_decides_which_perfusion_fields_are_required() -> None:
     assert "LabelingDuration" in schema.required_perfusion_fields("PCASL")
     assert "BolusCutOffFlag" in schema.required_perfusion_fields("PASL")
     assert "BolusCutOffFlag" not in schema.required_perfusion_fields("PCASL")
+
+
+def test_the_file_holds_what_the_package_reads() -> None:
+    """The schema read from its file is the one that bidsschematools hands out."""
+    assert schema.bids_schema() == load_schema().to_dict()

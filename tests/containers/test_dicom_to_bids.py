@@ -31,13 +31,13 @@ EXPECTED = {
     "participants.tsv",
     "sub-01/sub-01_scans.tsv",
     "sub-01/anat/sub-01_acq-tfl3_T1w",
-    "sub-01/dwi/sub-01_acq-epb0_dir-AP_dwi",
+    "sub-01/dwi/sub-01_dir-AP_dwi",
     "sub-01/fmap/sub-01_acq-fm2_magnitude1",
     "sub-01/fmap/sub-01_acq-fm2_magnitude2",
     "sub-01/fmap/sub-01_acq-fm2_phasediff",
     "sub-01/func/sub-01_task-checkerboard_acq-epfid2_dir-AP_bold",
 }
-DWI = "sub-01/dwi/sub-01_acq-epb0_dir-AP_dwi"
+DWI = "sub-01/dwi/sub-01_dir-AP_dwi"
 PHASEDIFF = "sub-01/fmap/sub-01_acq-fm2_phasediff"
 
 

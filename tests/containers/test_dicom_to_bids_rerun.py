@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -85,22 +86,23 @@ def test_place_and_order_of_files_do_not_matter(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root (run as root)")
-def test_user_does_not_matter(
-    session: DemoSession, reference: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_user_does_not_matter(session: DemoSession, reference: dict[str, bytes]) -> None:
     """Another user and umask give the same bytes."""
-    for folder in (session.folder, *session.folder.parents, *tmp_path.parents, tmp_path):
-        if folder.stat().st_uid == os.getuid() and Path("/tmp") in folder.parents:  # noqa: S108 - pytest's own folders
-            folder.chmod(0o755)
-    output = tmp_path / "out"
-    output.mkdir()
-    os.chown(output, 65534, 65534)
-    prefix = ("setpriv", "--reuid=65534", "--clear-groups")
+    # Not pytest's folder: each start of pytest closes it to other users again.
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        shutil.copytree(session.folder, work / "session")
+        for folder in (work, work / "session", *(work / "session").rglob("*")):
+            folder.chmod(0o755 if folder.is_dir() else 0o644)
+        output = work / "out"
+        output.mkdir()
+        os.chown(output, 65534, 65534)
+        prefix = ("setpriv", "--reuid=65534", "--clear-groups")
 
-    code = start(session.folder, output, prefix=prefix, HOME="/nonexistent").wait()
+        code = start(work / "session", output, prefix=prefix, HOME="/nonexistent").wait()
 
-    assert code == 0
-    assert result(output) == reference
+        assert code == 0
+        assert result(output) == reference
 
 
 def test_killed_run_leaves_the_earlier_result(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import random
 import shutil
+import tempfile
 from pathlib import Path
 
 import dcm2niix
@@ -15,7 +18,8 @@ import pytest
 from pydicom.uid import MRSpectroscopyStorage, RLELossless
 
 from containers.contract import BadInputError, OutOfResourcesError, StepError, StepReport
-from containers.dicom_to_bids.convert import Limits, convert_session
+from containers.dicom_to_bids.convert import convert_session, short_scans, surplus_scans
+from containers.dicom_to_bids.converter import Limits, folder_of_links
 from containers.dicom_to_bids.inventory import read_inventory
 from deploy.demo_session import DemoSession
 from tests.builders.bids_conversion import all_bytes, convert, edit, series
@@ -271,3 +275,47 @@ def test_random_damage_is_an_account_or_one_sentence(copy: Path, tmp_path: Path)
         else:
             assert accounted_files(output) <= len(all_files(folder))
         assert "DEMO" not in sentence
+
+
+def test_more_slices_out_than_in_are_pointed_out(copy: Path, tmp_path: Path) -> None:
+    """Each image handed on twice is told, scan by scan, with both numbers; as made, nothing."""
+    inventory = read_inventory(copy)
+    images = convert_session(inventory, tmp_path).images
+
+    doubled = surplus_scans(inventory, [*images, *images])
+
+    assert surplus_scans(inventory, images) == []
+    assert short_scans(inventory, images) == {}
+    assert len(doubled) == len({scan_id for image in images for scan_id in image.scan_ids})
+    assert all("slices of the" in sentence for sentence in doubled)
+
+
+def test_links_for_the_converter_are_taken_away(copy: Path, tmp_path: Path) -> None:
+    """Neither the temporary folder nor the system's memory keeps a link to the input."""
+    memory = Path("/dev/shm")  # noqa: S108 - only looked at
+
+    convert_session(read_inventory(copy), tmp_path)
+
+    links = [path for folder in (tmp_path, memory) for path in folder.rglob("*")]
+    assert not [path for path in links if path.is_symlink() and copy in path.readlink().parents]
+
+
+def test_links_of_a_killed_run_go_with_the_next(tmp_path: Path) -> None:
+    """An old folder of links that nobody has locked is removed; a locked one stays."""
+    memory = Path("/dev/shm")  # noqa: S108 - where links are made
+    if not os.access(memory, os.W_OK):
+        pytest.skip("the system offers no memory for files here")
+    left, used = (Path(tempfile.mkdtemp(prefix="winxnat-links-", dir=memory)) for _ in range(2))
+    for folder in (left, used):
+        (folder / "00000001").symlink_to(tmp_path)
+        os.utime(folder, (0, 0))
+    descriptor = os.open(used, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with folder_of_links(tmp_path):
+            found = (left.exists(), used.exists(), tmp_path.exists())
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(used)
+
+    assert found == (False, True, True)

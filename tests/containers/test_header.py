@@ -22,14 +22,12 @@ from pydicom.uid import (
 
 from containers.dicom_to_bids import header as headers
 from containers.dicom_to_bids.header import (
-    FACT_TAGS,
-    NUMBERS,
-    PERSON_TAGS,
     NotUnderstoodError,
     PixelState,
     csa_number,
     read_header,
 )
+from containers.dicom_to_bids.header_tags import FACT_TAGS, NUMBERS, PERSON_TAGS
 from containers.dicom_to_bids.identity import PERSON_KEYWORDS, WHOLE_KEYWORDS
 from deploy.demo_session import DemoSession
 from tests.builders.dicom_images import image

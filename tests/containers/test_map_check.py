@@ -226,3 +226,25 @@ def test_lines_are_those_of_a_slow_count(document: object, indent: int | None):
         shown = text.splitlines()[line - 1] if indent is not None else text
         if place and isinstance(place[-1], str):
             assert json.dumps(place[-1]) in shown
+
+
+@pytest.mark.parametrize(
+    "value", [r'"\ud800"', r'"x \udfff y"', "1e999", "-1e999", "NaN", "9" * 5000]
+)
+def test_what_no_file_can_hold_is_refused_with_its_line(value: str) -> None:
+    """Half characters, and numbers without an end, would break reports or never fit."""
+    text = (
+        f'{{"version": 2,\n"mappings": [\n{{"match": {{"EchoTime": {value}}},\n"exclude": "x"}}]}}'
+    )
+
+    lines = lines_of(text)
+
+    assert len(lines) == 1
+    assert value.startswith('"') == ("line 3: half a character" in lines[0])
+
+
+def test_pairs_of_half_characters_are_one_character() -> None:
+    """JSON writes letters beyond the first 65,536 as two halves."""
+    text = r'{"version": 2, "mappings": [{"match": {"A": "\ud83d\ude00"}, "exclude": "x"}]}'
+
+    assert ProjectMap.parse(text).rules

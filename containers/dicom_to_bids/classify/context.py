@@ -12,11 +12,16 @@ from typing import Any
 
 from containers.dicom_to_bids.classify.decision import Confidence, Decision
 from containers.dicom_to_bids.classify.facts import Component, SeriesFacts, number
-from containers.dicom_to_bids.classify.physics import field_map_part, is_echo_planar
+from containers.dicom_to_bids.classify.physics import field_map_part
+from containers.dicom_to_bids.classify.technique import is_echo_planar
 
 _FIELD_MAP_ECHOES = 2
 _LATEST_FIELD_MAP_ECHO_S = 0.015
 _GEOMETRY_DIGITS = 3
+_FEW_VOLUMES, _TIMES_MORE = 10, 10
+"""A task has more volumes; the reversed image beside one has few, and the task many times more."""
+REVERSED_DWI = "written-reversed-dwi"
+"""The rule for unweighted diffusion series of which a name says that they are diffusion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Candidate:
 
 def in_context(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the images, in the same order of acquisition, with decisions that fit together."""
-    found = _dual_echo_field_maps(list(candidates))
+    found = _whole_echo_trains(_dual_echo_field_maps(list(candidates)))
     found = [_single_volume(place, found) for place in range(len(found))]
     return _direct_field_magnitudes(found)
 
@@ -89,6 +94,21 @@ def _dual_echo_field_maps(candidates: list[Candidate]) -> list[Candidate]:
     return candidates
 
 
+def _whole_echo_trains(candidates: list[Candidate]) -> list[Candidate]:
+    """Give the first two echoes of a spin echo with more the name of the others."""
+    trains = {each.acquisition: each.decision for each in candidates if _is_train(each)}
+    return [
+        replace(each, decision=trains[each.acquisition])
+        if each.acquisition in trains and each.decision.kind in {"anat/PDw", "anat/T2w"}
+        else each
+        for each in candidates
+    ]
+
+
+def _is_train(candidate: Candidate) -> bool:
+    return candidate.decision.suffix == "MESE" and not _is_settled(candidate)
+
+
 def _may_map_field(candidate: Candidate) -> bool:
     facts = candidate.facts
     is_kind = candidate.decision.kind in {"anat/MEGRE", "anat/T1w", "anat/PDw", "exclude"}
@@ -103,9 +123,9 @@ def _single_volume(place: int, candidates: Sequence[Candidate]) -> Candidate:
     """Tell a reference, or the reversed image of a pair, from a series that was cut short."""
     candidate = candidates[place]
     kind = candidate.decision.kind
-    if _is_settled(candidate) or candidate.facts.is_weighted:
-        return candidate
-    if kind == "dwi/dwi" and _is_reverse_of_weighted(candidate, candidates):
+    if candidate.facts.is_weighted or _is_settled(candidate):
+        return _named_reverse(candidate, candidates)
+    if _is_reverse_of_longer(candidate, candidates):
         return _as_reversed(candidate)
     if kind not in {"func/bold", "dwi/dwi"} or not candidate.facts.is_single_volume:
         return candidate
@@ -141,6 +161,38 @@ def _is_reverse_of_weighted(candidate: Candidate, candidates: Sequence[Candidate
         and other.is_reversed_to(candidate)
         and other.shape[:3] == candidate.shape[:3]
         for other in candidates
+    )
+
+
+def _named_reverse(candidate: Candidate, candidates: Sequence[Candidate]) -> Candidate:
+    """Keep what a name says is diffusion, although unweighted, as the reverse of a weighted one.
+
+    ReproIn has no other name for it than that of its partner with another direction.
+    """
+    decision = candidate.decision
+    is_unweighted = decision.kind == "dwi/dwi" and not candidate.facts.is_weighted
+    if not is_unweighted or not _is_reverse_of_weighted(candidate, candidates):
+        return candidate
+    return replace(candidate, decision=replace(decision, rule=REVERSED_DWI))
+
+
+def _is_reverse_of_longer(candidate: Candidate, candidates: Sequence[Candidate]) -> bool:
+    """Tell whether a series is the unweighted or short reverse of a weighted or long one."""
+    kind, volumes = candidate.decision.kind, candidate.facts.volume_count
+    if kind == "dwi/dwi":
+        return _is_reverse_of_weighted(candidate, candidates)
+    return (
+        kind == "func/bold"
+        and volumes is not None
+        and any(
+            volumes <= _FEW_VOLUMES
+            and volumes * _TIMES_MORE <= (other.facts.volume_count or 0)
+            and other.decision.kind == "func/bold"
+            and other.is_reversed_to(candidate)
+            and other.shape[:3] == candidate.shape[:3]
+            and other.facts.echo_time == candidate.facts.echo_time
+            for other in candidates
+        )
     )
 
 

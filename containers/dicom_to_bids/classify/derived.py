@@ -24,13 +24,25 @@ _REFORMATTED = frozenset(
 _PICTURES = frozenset(
     {"SCREEN SAVE", "CSA REPORT", "CSA RESULT", "SCREENSHOT", "COLOR", "SPECTROSCOPY"}
 )
-_PROCESSED = frozenset({"SWI", "T2 MAP", "T2MAP", "T2STAR MAP", "GLM", "TMAP", "FMRI"})
+_PROCESSED = frozenset(
+    {
+        *("SWI", "T2 MAP", "T2MAP", "T2STAR MAP", "GLM", "TMAP", "FMRI", "T-MAP"),
+        *("T2_STAR", "T2 STAR", "R2", "R2_STAR", "R2STAR", "R2 MAP", "R2STAR MAP"),
+    }
+)
+_WATER_OR_FAT = frozenset(
+    {
+        *("W", "F", "IP", "OP", "WATER", "FAT", "DIXON", "FAT_FRACTION", "WATER_FRACTION"),
+        *("IN_PHASE", "OPP_PHASE", "OUT_PHASE", "IN PHASE", "OUT PHASE", "OPPOSED_PHASE"),
+    }
+)
 _T1_MAP = frozenset({"T1 MAP", "T1MAP"})
 _GROUPS = (
     (_PICTURES, "no-picture", "It is not a picture in space as it was measured."),
     (_DIFFUSION, "diffusion-map", "It was computed by the scanner from diffusion images."),
     (_PERFUSION, "perfusion-map", "It was computed by the scanner from perfusion images."),
     (_REFORMATTED, "reformatted", "It was computed from another image: resliced or projected."),
+    (_WATER_OR_FAT, "dixon", "It shows water or fat, or both in or out of phase."),
     (_PROCESSED, "processed", "It was computed by the scanner from other images."),
 )
 _FIELD = frozenset({"B0", "B0 MAP"})

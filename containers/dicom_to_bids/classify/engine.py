@@ -14,16 +14,16 @@ from containers.dicom_to_bids.classify import wording
 from containers.dicom_to_bids.classify.decision import Confidence, Decision, left_out
 from containers.dicom_to_bids.classify.derived import derived
 from containers.dicom_to_bids.classify.facts import Component, SeriesFacts
-from containers.dicom_to_bids.classify.physics import (
-    field_map_part,
+from containers.dicom_to_bids.classify.physics import field_map_part, measured
+from containers.dicom_to_bids.classify.schema import allowed_entities
+from containers.dicom_to_bids.classify.technique import (
     has_inversion,
     is_diffusion,
     is_echo_planar,
     is_spin_echo,
     is_too_early_for_bold,
-    measured,
 )
-from containers.dicom_to_bids.classify.schema import allowed_entities
+from containers.dicom_to_bids.classify.unplaced import is_for_preparation
 from containers.dicom_to_bids.classify.wording import WrittenName, has_word, written_name
 
 _UNKNOWN = left_out(
@@ -48,7 +48,7 @@ def classify(facts: SeriesFacts) -> Decision:
     written = written_name(facts.name)
     if written is not None:
         return _by_written_name(facts, written, found)
-    worded = _by_words(facts, found)
+    worded = _computed_by_words(facts, found) or _by_words(facts, found)
     if worded is not None:
         return worded
     return found or _by_guess(facts)
@@ -131,6 +131,23 @@ _FIELD_MAP_PARTS = frozenset(
 )
 
 
+def _computed_by_words(facts: SeriesFacts, found: Decision | None) -> Decision | None:
+    """Leave out what a name says was computed, where the header keeps that to itself."""
+    if (facts.volume_count or 1) > 1 or (found is not None and _is_sure(found)):
+        return None
+    in_space = "" if is_echo_planar(facts) else f"|{wording.COMPUTED_IN_SPACE}"
+    if not has_word(facts.name, wording.COMPUTED + in_space):
+        return None
+    reason = "Its name says that it was computed from other images, or is no picture."
+    return left_out("worded-computed", reason, Confidence.GUESSED)
+
+
+def _is_sure(found: Decision) -> bool:
+    """Tell whether the header alone says that the scanner measured exactly this."""
+    is_named = found.confidence is Confidence.NAMED and found.data_type != "dwi"
+    return is_named or found.suffix in _MP2RAGE_PARTS - {"T1w"}
+
+
 def _by_words(facts: SeriesFacts, found: Decision | None) -> Decision | None:
     """Choose by the words of free texts among what the measurement leaves open."""
     if is_echo_planar(facts):
@@ -148,7 +165,7 @@ def _planar_by_words(facts: SeriesFacts, found: Decision | None) -> Decision | N
     name = facts.name
     is_reference = has_word(name, wording.REFERENCE) and not (facts.volume_count or 1) > 1
     if found is not None and found.data_type == "dwi":
-        return _chosen("dwi", "sbref", "single-band-reference") if is_reference else None
+        return _diffusion_by_words(name, found, is_reference=is_reference)
     if found is not None and found.rule == "spin-echo-epi" and _says_diffusion(facts):
         return _chosen("dwi", "dwi", "diffusion")
     is_perfusion = has_word(name, wording.PERFUSION) or (found and found.data_type == "perf")
@@ -169,6 +186,15 @@ def _planar_by_words(facts: SeriesFacts, found: Decision | None) -> Decision | N
     for is_meant, data_type, suffix, rule in choices:
         if is_meant:
             return _chosen(data_type, suffix, rule)
+    return None
+
+
+def _diffusion_by_words(name: str, found: Decision, *, is_reference: bool) -> Decision | None:
+    """Choose among what was measured as diffusion is, or as functional spin echoes are."""
+    if is_reference:
+        return _chosen("dwi", "sbref", "single-band-reference")
+    if found.rule == "long-spin-echo-epi" and has_word(name, wording.FUNCTIONAL):
+        return _chosen("func", "bold", "spin-echo-functional")
     return None
 
 
@@ -241,7 +267,7 @@ def _may_be(facts: SeriesFacts, suffix: str) -> bool:
         return {
             "T1w": echo < 0.06,  # noqa: PLR2004 - seconds; inversion recovery included
             "T2w": echo > 0.03 and inversion < 1.5,  # noqa: PLR2004
-            "FLAIR": inversion == 0 or inversion > 1.2,  # noqa: PLR2004
+            "FLAIR": echo > 0.05 and (inversion == 0 or inversion > 1.2),  # noqa: PLR2004
             "PDw": echo < 0.05,  # noqa: PLR2004
         }.get(suffix, False)
     return {
@@ -270,7 +296,8 @@ def _by_guess(facts: SeriesFacts) -> Decision:
     suffix = name.split("_")[-1]
     if data_type in _UNUSABLE_GUESSES or allowed_entities(data_type, suffix) is None:
         return _UNKNOWN
-    if facts.component is not Component.MAGNITUDE and data_type == "anat":
+    is_poor = facts.component is not Component.MAGNITUDE or is_for_preparation(facts)
+    if data_type == "anat" and is_poor:
         return _UNKNOWN
     reason = "dcm2niix takes it for this, and nothing in its headers speaks against it."
     return Decision(data_type, suffix, Confidence.GUESSED, "dcm2niix", reason)

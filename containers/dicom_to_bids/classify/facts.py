@@ -1,7 +1,7 @@
 """The facts about one image on which its classification rests, in one form for all vendors.
 
 Made from a sidecar of dcm2niix alone, or with the image's shape and b-values. Not here: what
-the facts mean (``techniques``).
+the facts mean (``technique``, ``physics``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _FIELD_UNITS = frozenset({"Hz", "rad/s", "T"})
 _WEIGHTED = 50.0
 """b-values below this, in s/mm2, come from imaging gradients alone."""
 _SPATIAL_AXES = 3
+_LONGEST_TEXT = 512
+"""Letters that are looked at: DICOM allows 64 in each of these (PS3.5, section 6.2, LO and SH), and
+expressions take the square of the length."""
 
 
 class Vendor(Enum):
@@ -82,8 +85,10 @@ class SeriesFacts:
         Of a slice, in millimetres.
     field_strength : float or None
         In tesla.
-    slice_count, volume_count : int or None
-        Of the image, where there is one.
+    matrix, slice_count, volume_count : int or None
+        Of the image, where there is one; the matrix is the larger side of a slice, in pixels.
+    has_transfer : bool
+        Magnetisation was transferred to free water (MT) before the excitation.
     b_values : tuple of float or None
         In s/mm2, one per volume; None where there are none or they are not known.
     """
@@ -110,6 +115,8 @@ class SeriesFacts:
     has_field_units: bool = False
     has_diffusion_scheme: bool = False
     is_multiband: bool = False
+    has_transfer: bool = False
+    matrix: int | None = None
     slice_count: int | None = None
     volume_count: int | None = None
     b_values: tuple[float, ...] | None = None
@@ -151,7 +158,9 @@ class SeriesFacts:
             variants=_tokens(sidecar.get("SequenceVariant")),
             options=_words(sidecar.get("ScanOptions")),
             sequence=_sequence(sidecar),
-            name=" ".join(str(text) for text in given if text) if name is None else name,
+            name=(" ".join(str(text) for text in given if text) if name is None else name)[
+                :_LONGEST_TEXT
+            ],
             is_3d=acquisition == "3D" if acquisition in {"2D", "3D"} else None,
             echo_time=number(sidecar.get("EchoTime")),
             repetition_time=number(sidecar.get("RepetitionTime")),
@@ -167,6 +176,9 @@ class SeriesFacts:
             has_diffusion_scheme=bool(sidecar.get("DiffusionScheme")),
             is_multiband=(number(sidecar.get("MultibandAccelerationFactor")) or 1) > 1
             or "MB" in image_type,
+            has_transfer="MTC" in _tokens(sidecar.get("SequenceVariant"))
+            or sidecar.get("MTState") is True,
+            matrix=max(shape[:2]) if is_volume and shape is not None else None,
             slice_count=shape[2] if is_volume and shape is not None else None,
             volume_count=_volume_count(shape),
             b_values=tuple(b_values) if b_values else None,
@@ -228,7 +240,7 @@ def _tokens(value: Any) -> frozenset[str]:
 
 def _sequence(sidecar: Mapping[str, Any]) -> str:
     """Return the names of the sequence without ``%SiemensSeq%`` and marks in front."""
-    names = [str(sidecar.get(key) or "").lower() for key in _SEQUENCE_KEYS]
+    names = [str(sidecar.get(key) or "").lower()[:_LONGEST_TEXT] for key in _SEQUENCE_KEYS]
     plain = [re.sub(r"^%\w*%[\\_]|^[*_]+", "", name) for name in names]
     return f" {' '.join(name for name in plain if name)} "
 

@@ -2,52 +2,60 @@
 
 Each rule returns a decision or None; `MEASURED_RULES` has them in order, the first that answers
 counts. A value in seconds, degrees or millimetres stands beside what it follows from. Not here:
-free texts that people typed (``wording``).
+free texts that people typed (``wording``), what BIDS has no place for (``unplaced``).
 
 References
 ----------
 Bernstein MA, King KF, Zhou XJ. Handbook of MRI Pulse Sequences. Elsevier 2004: chapters 11.3
 (time-of-flight), 14.1 (gradient echo, Ernst angle), 14.2 (inversion recovery), 16.1 (EPI).
-Peters AM et al. Magn Reson Imaging 2007;25:748-753: T2* of grey matter at 1.5, 3 and 7 T.
 Marques JP et al. NeuroImage 2010;49:1271-1281: MP2RAGE.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from containers.dicom_to_bids.classify.decision import Confidence, Decision, left_out
 from containers.dicom_to_bids.classify.facts import Component, SeriesFacts, Vendor
+from containers.dicom_to_bids.classify.technique import (
+    ernst_ratio,
+    has_inversion,
+    is_diffusion,
+    is_echo_planar,
+    is_spin_echo,
+    is_spin_echo_epi,
+    is_too_early_for_bold,
+    says_spin_echo,
+)
+from containers.dicom_to_bids.classify.unplaced import (
+    is_coarse,
+    is_for_preparation,
+    localiser,
+    unnamed_technique,
+)
 
-_DIFFUSION = r"diff|dwi|dti|dmri|resolve|dsi|[ _]ep_b\d| ep_b\d"
-_SPIN_ECHO_EPI = r"epse|ep2d_se|bep2d_se|seepi|se_?epi|epi_se| epi2 |ep_?se"
-_GRADIENT_EPI = r"epfid|_bold|bold|feepi|fe_epi|epi_fid|fmri|epirt|grepi"
-_EPI = rf"{_SPIN_ECHO_EPI}|{_GRADIENT_EPI}|ep[23]d|mbep|\bepi(?!nav)|_epi(?!nav)|dwise|[ _]ep_"
 _FIELD_MAP = r" fm[23]d|field_?map|b0_?map|b0rf|fieldmap"
-_TURBO_SPIN_ECHO = r"tse|fse|\bspc|_spc|spcir|haste|vista|\bcube|\bse2d|\bse3d|\bse_|grase"
 _INVERSION_GRADIENT = r"tfl|mp_?rage|bravo|tfe|efgre3d_?ir|_mpr|gre_fsp"
-_SUSCEPTIBILITY = r"swi|swan|venobold"
-_LOCALISER = r"scout|locali[sz]er|survey|smartbrain| loc |3[ _-]?plane"
+_SUSCEPTIBILITY = r"swi|swan|venobold|fsbb"
 
-_GREY_T1_S = 1.2
-"""Between white matter's and grey matter's longitudinal relaxation time at 1.5 and 3 T."""
-_SPIN_ECHO_EPI_TE_S = ((2.0, 0.080), (4.0, 0.055), (math.inf, 0.042))
-"""Up to which field (T) an EPI echo later than this cannot be a gradient echo: T2* of grey
-matter is about 84, 66 and 33 ms at 1.5, 3 and 7 T, and BOLD is measured at or below it."""
-_FLAIR_TI_S = 1.5
-"""Liquor, T1 about 4 s, is nulled at TI of 1.7 to 2.8 s."""
+_EARLY_FLAIR_TI_S, _FLAIR_TI_S, _LATEST_FLAIR_TI_S = 1.2, 1.5, 2.9
+"""Liquor, T1 about 4 s, is nulled at TI of 1.7 to 2.8 s, in trains of late echoes before that.
+A later inversion alone cannot null it: two inversions can."""
 _FAT_TI_S = 0.3
 """Fat, T1 about 0.25 to 0.35 s, is nulled below this."""
 _MP2RAGE_TR_S = 3.5
 """MPRAGE repeats after 1.5 to 3 s; MP2RAGE, with two trains, after 4 to 8 s."""
 _SECOND_INVERSION_TI_S = 1.6
 _CONTRAST_TE_S = 0.022
-_EARLIEST_BOLD_TE_S = 0.018
-_T2_TE_S, _PD_TE_S = 0.045, 0.035
+_T2_TE_S, _PD_TE_S, _LATE_TE_S = 0.045, 0.035, 0.06
 _LONG_TR_S = 1.3
 _SUSCEPTIBLE_TE_S = 0.012
 _T1_FLASH_TE_S = 0.010
+_T1_PLANES_TR_S = 0.4
+"""Slice by slice, T1 is weighted with less; field maps and T2* are measured with more."""
+_LONGEST_FIELD_MAP = 10
+"""Volumes; longer spin-echo EPI is diffusion whose weighting is no longer in the headers."""
+_VESSEL_MATRIX = 384
 
 
 def measured(facts: SeriesFacts) -> Decision | None:
@@ -57,79 +65,6 @@ def measured(facts: SeriesFacts) -> Decision | None:
         if decision is not None:
             return decision
     return None
-
-
-def is_echo_planar(facts: SeriesFacts) -> bool:
-    """Tell whether a whole slice is read after one excitation."""
-    if "EP" in facts.scanning or facts.is_type("EPI", "EP") or "EPI_GEMS" in facts.options:
-        return True
-    if facts.runs(_EPI):
-        return True
-    if _is_time_series(facts):
-        return True
-    # Older Philips headers do not say it: many echoes per excitation of a 2D gradient echo do.
-    train = facts.echo_train or 0
-    is_plane = facts.is_3d is not True and "FFE" in facts.image_type
-    return is_plane and train > 12 and (facts.echo_time or 0) > _SUSCEPTIBLE_TE_S  # noqa: PLR2004
-
-
-def _is_time_series(facts: SeriesFacts) -> bool:
-    """Tell whether planes were measured again and again with a late echo: only EPI does that."""
-    is_repeated = (facts.volume_count or 1) >= 5 and facts.is_3d is False  # noqa: PLR2004
-    return is_repeated and 0.012 <= (facts.echo_time or 0) <= 0.15  # noqa: PLR2004 - seconds
-
-
-def is_diffusion(facts: SeriesFacts) -> bool:
-    """Tell whether the sequence has diffusion gradients."""
-    return (
-        facts.is_weighted
-        or facts.is_type("DIFFUSION")
-        or facts.runs(_DIFFUSION)
-        or facts.has_diffusion_scheme
-    )
-
-
-def is_spin_echo_epi(facts: SeriesFacts) -> bool:
-    """Tell whether an echo-planar image is a spin echo."""
-    if facts.runs(_GRADIENT_EPI.replace("|epirt", "").replace("|fmri", "")):
-        return False
-    if facts.runs(_SPIN_ECHO_EPI) or "SE" in facts.scanning or "SE" in facts.image_type:
-        return True
-    if "GR" in facts.scanning or (facts.echo_number or 1) > 1:
-        return False
-    field = facts.field_strength or 3.0
-    limit = next(te for tesla, te in _SPIN_ECHO_EPI_TE_S if field <= tesla)
-    return (facts.echo_time or 0) > limit
-
-
-def is_too_early_for_bold(facts: SeriesFacts) -> bool:
-    """Tell whether the only echo comes long before T2* of grey matter.
-
-    Perfusion and its calibration are measured so, and parts of multi-echo series, which have a
-    number.
-    """
-    is_low_field = (facts.field_strength or 3.0) < 4.0  # noqa: PLR2004 - tesla
-    is_early = 0 < (facts.echo_time or 1) < _EARLIEST_BOLD_TE_S
-    return is_echo_planar(facts) and is_low_field and is_early and facts.echo_number is None
-
-
-def is_spin_echo(facts: SeriesFacts) -> bool:
-    """Tell whether a non-EPI image is a (turbo) spin echo."""
-    if facts.runs(_TURBO_SPIN_ECHO):
-        return True
-    if facts.scanning & {"SE"} or facts.is_type("SE", "TSE"):
-        return "GR" not in facts.scanning
-    return False
-
-
-def has_inversion(facts: SeriesFacts) -> bool:
-    """Tell whether an inversion pulse precedes the excitation."""
-    return (
-        "IR" in facts.scanning
-        or bool(facts.options & {"IR", "IR_GEMS"})
-        or facts.is_type("IR")
-        or bool(facts.inversion_time)
-    )
 
 
 def _perfusion(facts: SeriesFacts) -> Decision | None:
@@ -162,6 +97,11 @@ def _undiffused_epi(facts: SeriesFacts) -> Decision | None:
         # dcm2niix splits volumes without excitation from their series by the vendor's headers.
         return _named("func", "noRF", "no-excitation", "Volumes measured without excitation.")
     if is_spin_echo_epi(facts):
+        if (facts.volume_count or 1) > _LONGEST_FIELD_MAP and says_spin_echo(facts):
+            return Decision(
+                *("dwi", "dwi", Confidence.MEASURED, "long-spin-echo-epi"),
+                "A spin-echo EPI of many volumes, as for diffusion.",
+            )
         reason = "A spin-echo EPI without diffusion gradients: it maps the distortion."
         return Decision("fmap", "epi", Confidence.MEASURED, "spin-echo-epi", reason)
     if facts.volume_count is None and _is_too_fast_for_one_band(facts):
@@ -192,18 +132,6 @@ def _is_too_fast_for_one_band(facts: SeriesFacts) -> bool:
     return repetition / slice_s * thickness < 100.0  # noqa: PLR2004 - explained above
 
 
-def _localiser(facts: SeriesFacts) -> Decision | None:
-    if facts.runs(_LOCALISER) or facts.is_type("LOCALIZER"):
-        return left_out("localiser", "It is a localiser; BIDS has no place for it.")
-    # Slices one after another within 20 ms each, and thick: planes for planning.
-    is_quick = 0 < (facts.repetition_time or 1) < 0.02  # noqa: PLR2004
-    is_thick = (facts.thickness or 0) >= 5  # noqa: PLR2004
-    if is_quick and is_thick and facts.is_3d is False and not is_spin_echo(facts):
-        reason = "Thick single slices measured in milliseconds: a localiser."
-        return left_out("localiser-by-timing", reason, Confidence.MEASURED)
-    return None
-
-
 def _field_map(facts: SeriesFacts) -> Decision | None:
     if facts.is_type("FIELDMAPHZ") or facts.has_field_units:
         return _named("fmap", "fieldmap", "field-in-hertz", "Its values are a field.")
@@ -229,22 +157,11 @@ def field_map_part(facts: SeriesFacts, confidence: Confidence) -> Decision:
     return Decision("fmap", suffix, confidence, "field-map-magnitude", "A field map's magnitude.")
 
 
-def _unweighted_maps(facts: SeriesFacts) -> Decision | None:
-    if facts.runs(r"b1_?map|rfmap|bloch|dream|afi"):
-        reason = "A map of the transmitter's field; the project's map has to say of which kind."
-        return left_out("transmit-field", reason)
-    if facts.runs(r"tru?fi|ciss|fiesta|bffe|b_?tfe|bssfp|\bdess"):
-        return left_out("steady-state", "Balanced steady-state images have no name in BIDS.")
-    if facts.runs(r"fl_pc|pc3d|\bpc2d|phase_?contrast|fl2d_pc"):
-        return left_out("phase-contrast", "Velocities by phase contrast have no name in BIDS.")
-    return None
-
-
 def _mp2rage(facts: SeriesFacts) -> Decision | None:
     if facts.is_type("UNI", "UNI-DEN", "UNI_DEN"):
         return _named("anat", "UNIT1", "mp2rage-uniform", "MP2RAGE's uniform image.")
     is_slow = (facts.repetition_time or 0) >= _MP2RAGE_TR_S and not is_spin_echo(facts)
-    is_train = is_slow and facts.is_3d and has_inversion(facts)
+    is_train = is_slow and facts.is_3d and has_inversion(facts) and not is_for_preparation(facts)
     if not is_train and not facts.runs(r"mp2rage"):
         return None
     second = (facts.inversion_time or 0) >= _SECOND_INVERSION_TI_S
@@ -260,7 +177,7 @@ def _inversion_gradient_echo(facts: SeriesFacts) -> Decision | None:
     is_prepared = has_inversion(facts) and facts.is_3d is not False
     if not names_it and not is_prepared:
         return None
-    if facts.component is Component.PHASE:
+    if facts.component is Component.PHASE or is_for_preparation(facts):
         return None
     reason = "An inversion- or saturation-prepared gradient echo."
     return Decision("anat", "T1w", Confidence.MEASURED, "prepared-gradient-echo", reason)
@@ -270,7 +187,10 @@ def _spin_echo(facts: SeriesFacts) -> Decision | None:
     if not is_spin_echo(facts):
         return None
     echo, inversion = facts.echo_time, facts.inversion_time or 0
-    if inversion >= _FLAIR_TI_S:
+    if inversion > _LATEST_FLAIR_TI_S:
+        return None
+    is_late = (echo or 0) >= _LATE_TE_S
+    if inversion >= (_EARLY_FLAIR_TI_S if is_late else _FLAIR_TI_S):
         return _anat("FLAIR", "spin-echo-inversion", "A spin echo with liquor nulled.")
     if inversion > _FAT_TI_S and (echo or 1) < _T2_TE_S:
         return _anat("T1w", "spin-echo-inversion", "A spin echo with inversion, echo early.")
@@ -297,7 +217,7 @@ def _angiography(facts: SeriesFacts) -> Decision | None:
     times = (facts.repetition_time or 0, facts.echo_time or 0)
     is_short = 0.015 <= times[0] <= 0.045 and 0.0025 <= times[1] <= 0.008  # noqa: PLR2004
     refocuses_flow = bool(facts.options & {"FC"}) or facts.runs(r"fl3d\d?r_t")
-    if facts.is_3d and is_short and refocuses_flow and (_ernst_ratio(facts) or 0) > 1:
+    if facts.is_3d and is_short and refocuses_flow and (ernst_ratio(facts) or 0) > 1:
         return _anat("angio", "flow-compensated", "A flow-compensated, saturating 3D echo.")
     return None
 
@@ -319,9 +239,16 @@ def _gradient_echo(facts: SeriesFacts) -> Decision | None:
 
 def _early_gradient_echo(facts: SeriesFacts) -> Decision | None:
     """Return the weighting of a spoiled gradient echo by its flip angle."""
-    ratio = _ernst_ratio(facts)
+    ratio = ernst_ratio(facts)
     is_early = 0 < (facts.echo_time or 0) <= _T1_FLASH_TE_S
     if ratio is None or not is_early or facts.component is not Component.MAGNITUDE:
+        return None
+    is_open = facts.has_transfer or is_coarse(facts) or _may_be_vessels(facts)
+    if (
+        is_for_preparation(facts)
+        or is_open
+        or (facts.is_3d is False and (facts.repetition_time or 0) > _T1_PLANES_TR_S)
+    ):
         return None
     if ratio > 1:
         return _anat("T1w", "saturating-gradient-echo", "A gradient echo above the Ernst angle.")
@@ -330,12 +257,11 @@ def _early_gradient_echo(facts: SeriesFacts) -> Decision | None:
     return None
 
 
-def _ernst_ratio(facts: SeriesFacts) -> float | None:
-    """Return flip angle over Ernst angle, ``arccos(exp(-TR / T1))``; above 1, T1 weights."""
-    if not facts.flip_angle or not facts.repetition_time or facts.repetition_time <= 0:
-        return None
-    ernst = math.degrees(math.acos(math.exp(-facts.repetition_time / _GREY_T1_S)))
-    return facts.flip_angle / ernst
+def _may_be_vessels(facts: SeriesFacts) -> bool:
+    """Tell whether a 3D echo is as fine and as timed as time of flight is, which T1 rarely is."""
+    times = (facts.repetition_time or 0, facts.echo_time or 0)
+    is_timed = 0.015 <= times[0] <= 0.045 and 0.0025 <= times[1] <= 0.008  # noqa: PLR2004
+    return bool(facts.is_3d and is_timed and (facts.matrix or 0) >= _VESSEL_MATRIX)
 
 
 def _named(data_type: str, suffix: str, rule: str, reason: str) -> Decision:
@@ -349,9 +275,9 @@ def _anat(suffix: str, rule: str, reason: str) -> Decision:
 MEASURED_RULES: Sequence[Callable[[SeriesFacts], Decision | None]] = (
     _field_map,
     _perfusion,
-    _localiser,
+    localiser,
     _echo_planar,
-    _unweighted_maps,
+    unnamed_technique,
     _mp2rage,
     _angiography,
     _inversion_gradient_echo,

@@ -1,23 +1,25 @@
 """What the BIDS schema allows in names of MRI images, and requires beside them.
 
 The schema is the machine-readable form of the standard (bidsschematools). It is read once, when
-it is first asked. Not here: how names are chosen (``names``).
+it is first asked. Not here: how names are chosen (``names``), what a map may say (``map_terms``).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from bidsschematools.schema import load_schema
-
 _MRI = ("anat", "dwi", "fmap", "func", "perf")
 _IMAGE = ".nii.gz"
-_USUAL_DATA_TYPES = MappingProxyType({"sbref": "func", "m0scan": "perf", "noRF": "func"})
+_USUAL_DATA_TYPES = MappingProxyType(
+    {"sbref": "func", "m0scan": "perf", "noRF": "func", "S0map": "anat"}
+)
 """Where a suffix has several data types and a name does not say which."""
 
 
@@ -30,31 +32,45 @@ class NameRule:
 
 
 @cache
-def _schema() -> Any:
-    return load_schema()
+def bids_schema() -> Any:
+    """Return the schema as bidsschematools packs it.
+
+    Its file is read as it is: the package's own reader takes longer than naming a session.
+    """
+    return json.loads((files("bidsschematools") / "data" / "schema.json").read_text("utf-8"))
 
 
 @cache
 def entity_keys() -> tuple[str, ...]:
     """Return the keys of entities in the order of file names."""
-    schema = _schema()
-    return tuple(str(schema.objects.entities[long].name) for long in schema.rules.entities)
+    return tuple(_short_keys().values())
+
+
+@cache
+def _short_keys() -> Mapping[str, str]:
+    """Return the keys of entities by the schema's long names, in the order of file names."""
+    schema = bids_schema()
+    entities = schema["objects"]["entities"]
+    return MappingProxyType({long: entities[long]["name"] for long in schema["rules"]["entities"]})
 
 
 @cache
 def name_rules() -> Mapping[tuple[str, str], NameRule]:
     """Return the rules of image names by data type and suffix."""
-    schema = _schema()
-    short = {long: str(schema.objects.entities[long].name) for long in schema.rules.entities}
+    short = _short_keys()
     found: dict[tuple[str, str], NameRule] = {}
     for data_type in _MRI:
-        for rule in schema.rules.files.raw[data_type].values():
-            if _IMAGE not in rule.extensions:
+        for rule in bids_schema()["rules"]["files"]["raw"][data_type].values():
+            if _IMAGE not in rule["extensions"]:
                 continue
-            levels = {short[long]: str(level) for long, level in rule.entities.items()}
-            required = {key for key, level in levels.items() if level == "required"}
-            names = NameRule(frozenset(levels), frozenset(required - {"sub"}))
-            found.update({(data_type, str(suffix)): names for suffix in rule.suffixes})
+            levels = {short[long]: level for long, level in rule["entities"].items()}
+            required = frozenset(key for key, level in levels.items() if level == "required")
+            for suffix in rule["suffixes"]:
+                # Several rules for one suffix are alternatives.
+                other = found.get((data_type, suffix))
+                allowed = frozenset(levels) | (other.allowed if other else frozenset())
+                needed = required & (other.required if other else required)
+                found[data_type, suffix] = NameRule(allowed, needed - {"sub"})
     return MappingProxyType(found)
 
 
@@ -75,7 +91,8 @@ def suffix_as_written(word: str) -> str | None:
     known = sorted({suffix for _, suffix in name_rules()})
     if word in known:
         return word
-    return next((each for each in known if each.casefold() == word.casefold()), None)
+    fitting = [each for each in known if each.casefold() == word.casefold()]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def data_type_of(suffix: str) -> str | None:
@@ -103,12 +120,12 @@ def required_perfusion_fields(labelling: str | None = None) -> tuple[str, ...]:
     labelling : str, optional
         ``ArterialSpinLabelingType``, to count also those of the type.
     """
-    rules = _schema().rules.sidecars.asl
+    rules = bids_schema()["rules"]["sidecars"]["asl"]
     names = ("MRIASLTextOnly", "MRIASLCommonMetadataFields")
     fields = [
         (name, level)
         for rule in (*names, *_LABELLING_RULES.get(labelling or "", ()))
-        for name, level in rules[rule].fields.items()
+        for name, level in rules[rule]["fields"].items()
     ]
     return tuple(sorted(str(name) for name, level in fields if level == "required"))
 
@@ -122,8 +139,8 @@ def required_fields(data_type: str, suffix: str) -> tuple[str, ...]:
     """
     found: set[str] = set()
     for group in _SIDECAR_GROUPS:
-        for rule in (_schema().rules.sidecars.get(group) or {}).values():
-            if all(_selects(str(text), data_type, suffix) for text in rule.selectors):
+        for rule in bids_schema()["rules"]["sidecars"].get(group, {}).values():
+            if all(_selects(text, data_type, suffix) for text in rule["selectors"]):
                 levels = rule.get("fields", {}).items()
                 found |= {str(name).split("__")[0] for name, level in levels if _must(level)}
     return tuple(sorted(found - {"TaskName"}))
@@ -145,4 +162,4 @@ def _selects(selector: str, data_type: str, suffix: str) -> bool:
 
 
 def _must(level: Any) -> bool:
-    return bool(level == "required" or (not isinstance(level, str) and level.level == "required"))
+    return bool((level if isinstance(level, str) else level["level"]) == "required")

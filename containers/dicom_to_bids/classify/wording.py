@@ -142,6 +142,18 @@ LOCALISER = (
     r"loc|locali[sz]er|scout|survey|3 ?-?_?plane|three ?-?plane|smart ?brain|calib(?:ration)?|"
     r"asset|ref ?_?scan|coil ?_?sens|aa ?head|locator|plan ?scan|cal ?head|pre ?scan|shim(?:ming)?"
 )
+COMPUTED = (
+    r"[ed]?adc|tracew|col(?:our|or)? ?_?-?fa|fa ?_?-?(?:maps?|colou?r)|(?:dti|dwi)[ _-]*(?:fa|md)|"
+    r"(?:r|rel)?_?cb[fv]|mtt|ttp|t ?max|blood ?_?flow|t ?-?_?maps?|glm"
+)
+"""Maps; of images of one volume only, because protocols of raw series name their maps, too."""
+COMPUTED_IN_SPACE = (
+    r"(?:min|m|max|mn) ?ips?|(?:col|pjn|water|fat|(?:in|out) ?-?_?phase|filt_?pha) ?:|"
+    r"subtractions?|t[12] ?_?(?:\*|star)? ?_?maps?|"
+    r"r[12] ?_?(?:\*|star)? ?_?maps?|b1 ?_?-?(?:\+|maps?(?:ping)?)|afi|dream|svs|mrs|"
+    r"spectro(?:scopy)?|synthetic|sy ?mri|dixon[ _-]*\w*[ _-](?:w|f|in|opp|out)"
+)
+"""The same for images that are not echo-planar, among whose tasks such words occur."""
 ANATOMICAL: Sequence[tuple[str, str]] = (
     ("UNIT1", r"uni(?: ?_?images?)?|unit1"),
     ("FLAIR", r"(?:t2)?[ _-]*flair|dark ?-?_?fluid|tirm"),
