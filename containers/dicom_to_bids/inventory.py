@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from containers.archive_catalogs import is_catalog
 from containers.contract import BadInputError
 from containers.dicom_to_bids import header as headers
 from containers.dicom_to_bids import refusals
@@ -162,12 +163,13 @@ def read_inventory(folder: Path) -> Inventory:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(
+    found = sorted(
         Path(parent, name)
         for parent, _, names in os.walk(folder)
         for name in names
         if os.path.isfile(os.path.join(parent, name))  # noqa: PTH113, PTH118 - many times faster
     )
+    return [path for path in found if not is_catalog(path)]
 
 
 def _looks_spoilt(path: Path, image_dirs: Collection[Path]) -> bool:

@@ -22,7 +22,7 @@ from containers.recordings.model import (
     ScrubReport,
     TextRule,
 )
-from containers.recordings.texts import EventTexts, is_safe_label, told_of_people
+from containers.recordings.texts import EventTexts, is_channel_name, told_of_people
 
 _HEADER_LINE = re.compile(
     rb"(\xef\xbb\xbf)?Brain ?Vision( V-Amp)? Data Exchange (Header|Marker) File,? Version [12]\.0",
@@ -264,7 +264,7 @@ def _new_channel(
     new = []
     for text in (name, reference):
         if text not in names:
-            safe = is_safe_label(text, known.texts)
+            safe = is_channel_name(text, known.texts)
             names[text] = text if safe else f"channel-{key[2:]}"
             changes["BrainVision channel names"] += not safe
         new.append(names[text])

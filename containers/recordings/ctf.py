@@ -26,7 +26,7 @@ from containers.recordings.model import (
     ScrubReport,
     TextRule,
 )
-from containers.recordings.texts import EventTexts, is_safe_label
+from containers.recordings.texts import EventTexts, is_channel_name
 
 _RES4_MAGIC = re.compile(rb"MEG4[123]RS\x00?")
 _MEG4_MAGIC = re.compile(rb"MEG4[123]CP\x00?")
@@ -248,7 +248,7 @@ def _copy_names(
         name = _plain(blank.read(at + number * _NAME_BYTES, _NAME_BYTES))
         if not re.fullmatch(r"[ -~]{1,31}", name):
             raise _refused("the name of a channel is not what the format says")
-        safe = is_safe_label(name, known.texts)
+        safe = is_channel_name(name, known.texts)
         names[name] = name if safe else f"channel-{number + 1}"
         changes["CTF channel names"] += not safe
         # What stands behind the name's end in its field goes.
@@ -326,7 +326,7 @@ def _electrodes(text: str, names: dict[str, str], known: IdentityStrings) -> str
 
     def is_kept(line: str) -> bool:
         found = kind.fullmatch(line)
-        return bool(found and (found[1] in names or is_safe_label(found[1], known.texts)))
+        return bool(found and (found[1] in names or is_channel_name(found[1], known.texts)))
 
     return _kept_lines(text, is_kept)
 

@@ -25,7 +25,7 @@ from containers.recordings.model import (
     ScrubReport,
     TextRule,
 )
-from containers.recordings.texts import EventTexts, is_safe_label, is_vocabulary
+from containers.recordings.texts import EventTexts, is_channel_name, is_safe_label, is_vocabulary
 
 _MAGIC = {b"0       ": RecordingFormat.EDF, b"\xffBIOSEMI": RecordingFormat.BDF}
 _FILLING = "\x00 "
@@ -266,7 +266,7 @@ def _new_signals(header: _Header, known: IdentityStrings, changes: Counter[str])
     signals = dict(header.signals)
     signals["label"] = [
         label
-        if label.strip().casefold() in _ANNOTATIONS or is_safe_label(label, known.texts)
+        if label.strip().casefold() in _ANNOTATIONS or is_channel_name(label, known.texts)
         else f"channel-{number}".ljust(16)
         for number, label in enumerate(header.signals["label"], start=1)
     ]

@@ -28,7 +28,7 @@ from containers.recordings.model import (
 from containers.recordings.texts import (
     EventTexts,
     file_name_words,
-    is_safe_label,
+    is_channel_name,
     is_vocabulary,
     told_of_people,
 )
@@ -226,7 +226,7 @@ def _channels(value: Value | None, known: IdentityStrings, changes: Counter[str]
     for number, channel in enumerate(_rows(value), start=1):
         row: dict[str, Any] = {}
         label = _text(channel.get("labels"))
-        safe = is_safe_label(label, known.texts)
+        safe = is_channel_name(label, known.texts)
         changes["EEGLAB channel names"] += not safe
         row["labels"] = label if safe else f"channel-{number}"
         for name in ("type", "ref"):

@@ -26,7 +26,7 @@ from containers.recordings.model import (
     ScrubReport,
     TextRule,
 )
-from containers.recordings.texts import EventTexts, is_safe_label, is_vocabulary
+from containers.recordings.texts import EventTexts, is_channel_name, is_safe_label, is_vocabulary
 
 _HEADER = struct.Struct(">iIii")
 _INT, _DOUBLE, _STRING, _ID = 3, 5, 10, 31
@@ -283,7 +283,7 @@ class _Rewriter:
 
     def _channel_name(self, name: str) -> str:
         if name not in self._channels:
-            safe = is_safe_label(name, self._known)
+            safe = is_channel_name(name, self._known)
             self._channels[name] = name if safe else f"channel-{len(self._channels) + 1}"
             self._changes["FIF channel names"] += not safe
         return self._channels[name]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from containers.archive_catalogs import is_catalog
 from containers.recordings import brainvision, ctf, edf, eeglab, fif, kit
 from containers.recordings.model import (
     Recording,
@@ -34,12 +35,18 @@ def find_recordings(folder: Path) -> tuple[Recording | RefusedFile, ...]:
     """Return the recordings below a folder and the files that belong to none, by path.
 
     Every file below the folder is in exactly one `Recording.files` or is one `RefusedFile`;
-    links are refused, not followed.
+    links are refused, not followed. XNAT's own catalogues of the files are passed over.
     """
     search = _Search()
     for found in _folders(folder, search):
         search.look_at(found)
-    return tuple(sorted(search.found, key=_path_of))
+    left = (each for each in search.found if not _is_catalog_file(each))
+    return tuple(sorted(left, key=_path_of))
+
+
+def _is_catalog_file(found: Recording | RefusedFile) -> bool:
+    is_alone = isinstance(found, RefusedFile) and not found.path.is_symlink()
+    return is_alone and is_catalog(found.path)
 
 
 def _path_of(found: Recording | RefusedFile) -> Path:

@@ -24,7 +24,7 @@ from containers.recordings.model import (
     RefusedRecordingError,
     ScrubReport,
 )
-from containers.recordings.texts import is_safe_label
+from containers.recordings.texts import is_channel_name
 
 _ENTRY = struct.Struct("<iiii")
 _OLD_ENTRY_VERSION = 3
@@ -315,7 +315,7 @@ def _copy_channels(
             raise _refused("a channel has a shorter description than the layout says")
         blank.keep(start, offset)
         name = _plain(blank.read(start + offset, width))
-        safe = is_safe_label(name, known.texts) and name.isprintable()
+        safe = is_channel_name(name, known.texts) and name.isprintable()
         changes["KIT channel names"] += not safe
         new = name if safe else f"c{number}"
         blank.write(start + offset, new.encode()[:width])

@@ -27,7 +27,7 @@ generator device system biosemi activetwo brain products brainvision brainamp vi
 nihon kohden natus xltek compumedics neuroscan elekta neuromag megin ctf kit ricoh yokogawa egi
 grass micromed persyst cadwell data exchange matlab mat-file platform channel channels header
 marker markers version event events position coil nasion dewar head ear jan feb mar apr may jun
-jul aug sep oct nov dec
+jul aug sep oct nov dec string int integer float double bool boolean numeric true false
 """
 _SAYS_NOTHING = frozenset(_EMPTY_WORDS.split())
 _CODE = re.compile(r"[A-Za-z]{0,3}[-_ ]{0,3}\d{1,5}", re.ASCII)
@@ -81,6 +81,10 @@ word words wrong yawn yes zero
 lights apnea hypopnea apnoea hypopnoea obstructive central mixed desaturation snore snoring limb
 respiratory effort related unsure nrem n1 n2 n3 r lostsamples buffer acticap
 clip note notes xlspike xlevent spikes wave waves sharp pattern background
+resp oro nasal submental rectal temp temperature thorax thor abdomen abdo airflow flow pressure spo
+sao pleth gsr eda emg eog ecg heog veog photodiode photo accel diode tibialis deltoid masseter
+corrugator zygomatic respiration belt cannula therm thermistor plethysmogram microphone mic scl scr
+horiz vert submentalis digitorum intercostal gyro gyroscope trig annotations
 """
 _VOCABULARY = frozenset(_WORDS.split())
 """What experiments and laboratories are made of; no word here is much used as a name."""
@@ -136,6 +140,26 @@ def is_vocabulary(text: str) -> bool:
         word.casefold() in _VOCABULARY or _NUMBER.fullmatch(word) or _CODE.fullmatch(word)
         for word in words
     )
+
+
+_CHANNEL = re.compile(
+    # Positions of electrodes (10-20, 10-10, 10-5), contacts inside the head, sensors of MEG; with
+    # the kind before, the reference behind.
+    r"(?:(?:EEG|MEG|EOG|ECG|EKG|EMG|ECOG|SEEG|DBS|MISC|EXG|STI|BIO|AUX|CHPI|REF|POL|RESP)"
+    r"[ _:-]{0,2})?"
+    r"(?:[A-Za-z]{1,4}|(?:[A-Za-z]{0,4}[ _']{0,2}\d{1,5}[A-Za-z]{0,2}))"
+    r"(?:[ _-](?:REF|LE|RE|AR|AVG|A[12]|M[12]|Cz|G[12]|\d{1,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def is_channel_name(text: str, known: Iterable[str] = ()) -> bool:
+    """Tell whether a text has the form of a channel's name, or is made of usual words."""
+    plain = text.strip()
+    is_usual = bool(_CHANNEL.fullmatch(plain)) or is_vocabulary(re.sub(r"\d", " ", plain))
+    pair = re.split(r"[-/]", plain)
+    is_pair = len(pair) == 2 and all(_CHANNEL.fullmatch(each.strip()) for each in pair)  # noqa: PLR2004 - bipolar
+    return is_safe_label(text, known) and (is_usual or is_pair)
 
 
 class EventTexts:
