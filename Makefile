@@ -20,12 +20,14 @@ check: $(VENV)/.dev-ready          ## format, lint, types, layers, generated fil
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m commands.generate --check
+	@$(BIN)/python -m containers.check_identity.criteria_page --check
 
 images: $(VENV)/.dev-ready         ## build all container images (needs Docker)
 	@$(BIN)/winxnat image build --all
 
 docs: $(VENV)/.dev-ready           ## regenerate what is made from the definitions
 	@$(BIN)/python -m commands.generate
+	@$(BIN)/python -m containers.check_identity.criteria_page
 
 lock: $(VENV)/.uv-ready            ## renew the pinned requirements
 	@$(COMPILE) --extra demo pyproject.toml -o requirements/demo.lock

@@ -5,8 +5,10 @@ Not here: looking at one file (``inspector``), and showing the result (``page``)
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from containers.check_identity.context import CheckSettings
 from containers.check_identity.criteria import all_criteria
 from containers.check_identity.inspector import Inspector
 from containers.check_identity.known import KnownKind, KnownStrings
+from containers.check_identity.processes import Entry, inspect_all, worker_count
 from containers.check_identity.result import CheckResult, Ledger, Place
 from containers.check_identity.search.matcher import Matcher
 
@@ -29,6 +32,7 @@ def check_tree(
     *,
     criteria: Iterable[int] | None = None,
     settings: CheckSettings | None = None,
+    workers: int | None = None,
 ) -> CheckResult:
     """Check every file below a folder against the criteria.
 
@@ -42,6 +46,9 @@ def check_tree(
         Numbers of the criteria that count; all by default. Everything is checked in any case.
     settings : CheckSettings, optional
         What may be in the tree, and limits.
+    workers : int, optional
+        Processes at a time; as many as there are processors by default. A small tree is checked
+        in this process. The findings do not depend on it.
 
     Raises
     ------
@@ -62,23 +69,27 @@ def check_tree(
     ledger = Ledger()
     matcher = Matcher(known)
     inspector = Inspector(ledger, known, matcher, settings or CheckSettings())
-    file_count = 0
     next(root.iterdir(), None)
-    for path, is_folder in _entries(root):
-        relative = path.relative_to(root).as_posix()
-        inspector.inspect_name(relative)
-        if is_folder:
-            continue
-        file_count += 1
-        _inspect_path(path, relative, inspector, ledger)
+    entries = list(_entries(root))
+    file_count = sum(not is_folder for _, is_folder in entries)
+    bytes_searched = left_out = 0
+    kinds: Counter[str] = Counter()
+    inspect = functools.partial(_inspect_entry, root)
+    for part in inspect_all(
+        entries, inspector, inspect, worker_count() if workers is None else workers
+    ):
+        ledger.add(part.ledger)
+        bytes_searched += part.bytes_searched
+        left_out += part.left_out
+        kinds.update(part.kinds)
     _doubt_what_was_not_compared(ledger, known, matcher, file_count)
     return CheckResult(
         outcomes=ledger.outcomes(chosen),
         file_count=file_count,
-        bytes_searched=inspector.bytes_searched,
-        kinds=dict(sorted(inspector.kinds.items())),
+        bytes_searched=bytes_searched,
+        kinds=dict(sorted(kinds.items())),
         known_count=len(known.strings) - len(matcher.unsearchable),
-        notes=_notes(known, matcher, inspector),
+        notes=_notes(known, matcher, left_out),
     )
 
 
@@ -97,6 +108,14 @@ def _entries(root: Path) -> Iterable[tuple[Path, bool]]:
         yield from ((here / name, False) for name in sorted([*files, *links]))
     # A folder that cannot be listed counts as a file that cannot be read.
     yield from ((path, False) for path in unreadable)
+
+
+def _inspect_entry(root: Path, entry: Entry, inspector: Inspector) -> None:
+    path, is_folder = entry
+    relative = path.relative_to(root).as_posix()
+    inspector.inspect_name(relative)
+    if not is_folder:
+        _inspect_path(path, relative, inspector, inspector.ledger)
 
 
 def _inspect_path(path: Path, relative: str, inspector: Inspector, ledger: Ledger) -> None:
@@ -144,15 +163,20 @@ def _doubt_what_was_not_compared(
             ledger.doubt_all(criterion, reason)
 
 
-def _notes(known: KnownStrings, matcher: Matcher, inspector: Inspector) -> tuple[str, ...]:
+def _notes(known: KnownStrings, matcher: Matcher, left_out: int) -> tuple[str, ...]:
     notes = []
     too_short = known.too_short + len(matcher.unsearchable)
     if too_short:
         notes.append(f"Known strings too short or too common to be searched for: {too_short}.")
-    if inspector.left_out:
+    if known.left_to_rules:
+        notes.append(
+            "Known strings that are a sex, an age, a hand, an ordinal or a single letter, and are "
+            f"judged by where they stand: {known.left_to_rules}."
+        )
+    if left_out:
         notes.append(
             "Matches left out, because a text that short occurs by chance among voxels or inside "
-            f"long numbers: {inspector.left_out}."
+            f"long numbers: {left_out}."
         )
     if known.strings and not any(each.kind is KnownKind.DATE for each in known.strings):
         notes.append("No known date was given; dates were judged by their form only.")

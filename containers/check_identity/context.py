@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from containers.check_identity.result import Ledger, Place
 from containers.check_identity.search.matcher import Region, Span
+
+if TYPE_CHECKING:
+    from containers.check_identity.dicom_memory import ElementMemory
 
 _GB = 1 << 30
 
@@ -58,7 +61,8 @@ class TextValue:
 class FileContext:
     """One file or member, while it is looked at.
 
-    ``path`` is safe to show; ``name`` is not. ``mask`` makes a text safe to show.
+    ``path`` is safe to show; ``name`` is not. ``mask`` makes a text safe to show. ``elements`` is
+    what the run remembers of DICOM elements; without it each is judged anew.
     """
 
     ledger: Ledger
@@ -76,6 +80,7 @@ class FileContext:
     labels: list[tuple[str, str]] = field(default_factory=list)
     known_kinds: set[str] = field(default_factory=set)
     kind: str = ""
+    elements: ElementMemory | None = None
 
     def apply(self, *criteria: int) -> None:
         """Note that the file was held against these criteria."""
@@ -83,11 +88,13 @@ class FileContext:
 
     def fail(self, criterion: int, inside: str, what: str, text: str | bytes = "") -> None:
         """Note that a criterion is not met; the text goes in as a digest only."""
-        self.ledger.fail(criterion, self._place(inside, what, text))
+        place = self._place(inside, what, text) if self.ledger.lists_more(criterion) else None
+        self.ledger.fail(criterion, place)
 
     def doubt(self, criterion: int, inside: str, what: str, text: str | bytes = "") -> None:
         """Note that a criterion cannot be judged here."""
-        self.ledger.doubt(criterion, self._place(inside, what, text))
+        place = self._place(inside, what, text) if self.ledger.lists_more(criterion) else None
+        self.ledger.doubt(criterion, place)
 
     def _place(self, inside: str, what: str, text: str | bytes) -> Place:
         where = " > ".join(part for part in (self.inside, inside) if part)

@@ -6,11 +6,11 @@ element is decided in ``dicom_rules``.
 
 from __future__ import annotations
 
+import mmap
 import struct
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
@@ -21,10 +21,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from containers.check_identity.context import FileContext, TextValue
+from containers.check_identity.context import FileContext
 from containers.check_identity.dicom_pixels import has_bits_above
-from containers.check_identity.dicom_rules import LABELS, DicomRules, where
-from containers.check_identity.printable import printable_runs
+from containers.check_identity.dicom_plain import PIXELS, UnusualFormError, read_plain
+from containers.check_identity.dicom_rules import DicomRules, where
+from containers.check_identity.dicom_values import check_meta_element, judge_element
 from containers.check_identity.search.matcher import Region, Span
 from containers.check_identity.search.streams import Budget, inflate_raw
 
@@ -33,17 +34,10 @@ _META_START = 132
 _DEFER_BYTES = 1 << 20
 _MAX_VALUE = 512 << 20
 _PIXEL_DATA = 0x7FE00010
-_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010, 0x56000020})
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 _DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-_META_HIDING = frozenset(
-    {0x00020016, 0x00020017, 0x00020018, 0x00020026, 0x00020027, 0x00020028, 0x00020035,
-     0x00020036, 0x00020037, 0x00020038, 0x00020100, 0x00020102}
-)  # fmt: skip
-_TEXT_VR_NAMES = """
-AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT
-"""
-_TEXT_VRS = frozenset(_TEXT_VR_NAMES.split())
+_READ_WHOLE_BYTES = 8 << 20
+"""Smaller files are read at once, larger ones are mapped."""
 
 
 def read(stream: BinaryIO, context: FileContext) -> None:
@@ -57,6 +51,9 @@ def read(stream: BinaryIO, context: FileContext) -> None:
         return
     if any(preamble[:_PREAMBLE]):
         context.fail(23, "preamble", "bytes other than zero", preamble[:_PREAMBLE])
+    if _is_read_plainly(stream, context):
+        return
+    stream.seek(_META_START)
     meta = read_dataset(
         stream, is_implicit_VR=False, is_little_endian=True,
         stop_when=lambda tag, _vr, _length: tag >> 16 != 2,  # noqa: PLR2004 - PS3.10 7.1
@@ -73,6 +70,28 @@ def read(stream: BinaryIO, context: FileContext) -> None:
     context.spans += _voxels(data_set, stream)
     _check_bits(data_set, stream, context, syntax)
     _walk(data_set, meta, stream, context)
+
+
+def _is_read_plainly(stream: BinaryIO, context: FileContext) -> bool:
+    """Read a file of the usual form the quick way; return False, and do nothing, for others."""
+    if context.elements is None:
+        return False
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    try:
+        if size <= _READ_WHOLE_BYTES:
+            plain = read_plain(stream.read(), context, context.elements)
+        else:
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                plain = read_plain(data, context, context.elements)
+    except (UnusualFormError, OSError):
+        # OSError: a stream in memory, which has no file to map.
+        return False
+    context.spans += plain.spans
+    if plain.is_native and plain.spans:
+        _check_pixel_bits(plain.facts, stream, context, is_little=True)
+    plain.report(context)
+    return True
 
 
 def _data_set(stream: BinaryIO, syntax: str) -> Dataset:
@@ -105,8 +124,14 @@ def _read_deflated(stream: BinaryIO, meta: Dataset, context: FileContext) -> Non
 def _check_bits(data_set: Dataset, stream: BinaryIO, context: FileContext, syntax: str) -> None:
     if syntax not in _NATIVE or _PIXEL_DATA not in data_set:
         return
+    _check_pixel_bits(data_set, stream, context, is_little=syntax != ExplicitVRBigEndian)
+
+
+def _check_pixel_bits(
+    data_set: Dataset, stream: BinaryIO, context: FileContext, *, is_little: bool
+) -> None:
     span = max(context.spans, key=lambda each: each.end)
-    if has_bits_above(data_set, span, stream, is_little=syntax != ExplicitVRBigEndian):
+    if has_bits_above(data_set, span, stream, is_little=is_little):
         context.fail(22, "(7FE0,0010) PixelData", "bits above the high bit")
 
 
@@ -114,8 +139,8 @@ def _voxels(data_set: Dataset, stream: BinaryIO) -> list[Span]:
     """Return where the voxels lie; only their bytes are searched less strictly."""
     spans = []
     size = stream.seek(0, 2)
-    for tag in _PIXELS & set(map(int, data_set.keys())):
-        raw: Any = data_set.get_item(tag)
+    for tag in PIXELS & set(map(int, data_set.keys())):
+        raw: Any = data_set.get_item(tag, keep_deferred=True)
         start = getattr(raw, "value_tell", None) or getattr(raw, "file_tell", None)
         if not start:
             continue
@@ -136,10 +161,12 @@ def _check_end(stream: BinaryIO, data_set: Dataset, context: FileContext) -> Non
         return
     late = [tag for tag in tags if tag > _PIXEL_DATA]
     for tag in late:
-        value = data_set.get_item(tag).value
-        if tag != 0xFFFCFFFC or (value and any(value)):  # noqa: PLR2004 - trailing padding
+        # Without the option, pydicom looks on disk for an empty or a large value, and fails.
+        late_one = data_set.get_item(tag, keep_deferred=True)
+        is_unread = late_one.value is None and bool(getattr(late_one, "length", 0))
+        if tag != 0xFFFCFFFC or is_unread or (late_one.value and any(late_one.value)):  # noqa: PLR2004 - trailing padding
             context.fail(23, where(Tag(tag)), "an element after the pixels")
-    last: Any = data_set.get_item(tags[-1])
+    last: Any = data_set.get_item(tags[-1], keep_deferred=True)
     if isinstance(last, RawDataElement) and last.length != 0xFFFFFFFF:  # noqa: PLR2004 - PS3.5 7.1.1
         end = last.value_tell + last.length
         if end < size:
@@ -155,12 +182,7 @@ def _check_end(stream: BinaryIO, data_set: Dataset, context: FileContext) -> Non
 def _walk(data_set: Dataset, meta: Dataset, stream: BinaryIO, context: FileContext) -> None:
     rules = DicomRules(context, data_set)
     for tag in meta.keys():  # noqa: SIM118 - a Dataset iterates its elements
-        element = meta[tag]
-        _texts_of(element, where(tag), context)
-        if int(tag) in _META_HIDING and str(element.value).strip():
-            context.fail(
-                18, where(tag), "an AE title, address or private block", str(element.value)
-            )
+        check_meta_element(meta[tag], context)
     rules.check_file(meta)
     _walk_level(data_set, "", stream, context, rules)
 
@@ -171,28 +193,19 @@ def _walk_level(
     rules.check_level(data_set, above)
     for tag in list(data_set.keys()):
         at = above + where(tag)
-        if int(tag) in _PIXELS and not above:
+        if int(tag) in PIXELS and not above:
             continue
-        raw: Any = data_set.get_item(tag)
+        raw: Any = data_set.get_item(tag, keep_deferred=True)
         raw_value = raw.value if isinstance(raw, RawDataElement) else None
         if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
             raw_value = _fetch(data_set, tag, raw, stream, context)
             if raw_value is None:
                 continue
-        rules.check_raw(tag, raw, raw_value, at)
-        try:
-            element = data_set[tag]
-            value = element.value
-        except Exception as error:  # noqa: BLE001 - pydicom raises many kinds on bad values
-            context.doubt(24, at, f"a value that cannot be read ({type(error).__name__})")
-            context.texts += _runs(raw_value, at)
-            continue
-        rules.check_element(data_set, element, at)
-        if element.VR == "SQ":
-            for index, item in enumerate(value or ()):
+        # A sequence that was read from here on has its tag in the data set, not in ``raw``.
+        element = judge_element(data_set, raw, raw_value, at, context, rules)
+        if element is not None and element.VR == "SQ":
+            for index, item in enumerate(element.value or ()):
                 _walk_level(item, f"{at}[{index}] > ", stream, context, rules)
-            continue
-        _texts_of(element, at, context)
 
 
 def _fetch(
@@ -206,31 +219,3 @@ def _fetch(
     data = stream.read(raw.length)
     data_set[tag] = raw._replace(value=data)
     return data
-
-
-def _texts_of(element: DataElement, at: str, context: FileContext) -> None:
-    criteria = (17,) if element.tag.is_private else ()
-    if element.VR in _TEXT_VRS:
-        is_date = element.VR in {"DA", "DT", "TM", "DS", "IS", "UI"}
-        for text in _strings(element.value):
-            if text:
-                if int(element.tag) in LABELS:
-                    context.apply(5)
-                    context.labels.append((at, text))
-                context.texts.append(TextValue(at, text, criteria, is_date))
-    elif isinstance(element.value, bytes):
-        context.texts += _runs(element.value, at, criteria)
-
-
-def _strings(value: object) -> Iterator[str]:
-    many = value if type(value).__name__ == "MultiValue" or isinstance(value, list) else [value]
-    for each in many:  # type: ignore[attr-defined]
-        if each is not None:
-            # A number keeps the text that was written (DS, IS).
-            yield str(getattr(each, "original_string", None) or each)
-
-
-def _runs(value: object, at: str, criteria: tuple[int, ...] = ()) -> list[TextValue]:
-    if not isinstance(value, bytes):
-        return []
-    return [TextValue(at, run, criteria) for run in printable_runs(value)]

@@ -7,6 +7,7 @@ against the safe list, and values against their form. Not here: walking (``dicom
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
@@ -35,6 +36,12 @@ SOP_CLASSES = frozenset(
         "1.2.840.10008.5.1.4.1.1.4.2",  # MR Spectroscopy
         "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image
         "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
+        "1.2.840.10008.5.1.4.1.1.128",  # Positron Emission Tomography Image
+        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET Image
+        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image
     }
 )
 _METHOD_CODES = 0x00120064
@@ -53,10 +60,12 @@ _PLACES = frozenset(
     {0x00101000 + 0x40, 0x00102150, 0x00102152, 0x00102160, 0x00102161, 0x00102162, 0x00102180,
      0x001021F0, 0x00100041, 0x00100043, 0x00100044, 0x00080081}
 )  # fmt: skip
+_INSTITUTION_ADDRESS = 0x00080081
 LABELS = frozenset({0x00100010, 0x00100020})
 
 
-def where(tag: BaseTag) -> str:
+@lru_cache(maxsize=8192)
+def where(tag: int) -> str:
     """Return a tag with its keyword; a private one has none."""
     number = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
     return f"{number} {keyword_for_tag(tag)}".strip()
@@ -80,8 +89,11 @@ class DicomRules:
     def check_level(self, data_set: Dataset, above: str) -> None:
         """Hold a data set as a whole against the criteria; only the top has most of them."""
         self._check_private_blocks(data_set, above)
-        if above:
-            return
+        if not above:
+            self.check_top(data_set)
+
+    def check_top(self, data_set: Dataset) -> None:
+        """Hold what the top level says of the file against the criteria."""
         self._check_marks(data_set)
         self._check_object(data_set)
 
@@ -123,24 +135,14 @@ class DicomRules:
         for tag in private:
             if 0x10 <= tag.element <= 0xFF:  # noqa: PLR2004 - PS3.5 7.8.1
                 creators[tag.group, tag.element] = _raw_text(data_set, tag)
-        allowed = allowed_private()
-        names = allowed_creators()
         for tag in private:
-            at = above + where(tag)
-            if 0x10 <= tag.element <= 0xFF:  # noqa: PLR2004 - PS3.5 7.8.1
-                name = creators[tag.group, tag.element]
-                if name not in names:
-                    self._context.fail(16, at, "a private creator that is not on the list", name)
-                continue
-            creator = creators.get((tag.group, tag.element >> 8))
-            if creator is None:
-                self._context.fail(16, at, "a private element without creator")
-            elif (
-                creator,
-                f"{tag.group:04X}",
-                f"{tag.element & 0xFF:02X}",
-            ) not in allowed and not _is_number(data_set, tag, creator, names):
-                self._context.fail(16, at, "a private element that is not on the list")
+            raw: Any = data_set.get_item(tag, keep_deferred=True)
+            block = tag.element if 0x10 <= tag.element <= 0xFF else tag.element >> 8  # noqa: PLR2004 - PS3.5 7.8.1
+            creator = creators.get((tag.group, block))
+            problem = private_problem(tag, raw.VR, creator)
+            if problem:
+                text = creator or "" if block == tag.element else ""
+                self._context.fail(16, above + where(tag), problem, text)
 
     def check_raw(self, tag: BaseTag, raw: Any, value: bytes | None, at: str) -> None:
         """Hold the bytes of an element against the criteria."""
@@ -182,12 +184,20 @@ class DicomRules:
             self._check_age(str(element.value or ""), at)
         if _is_empty(element):
             return
-        if int(element.tag) in _PLACES:
+        if int(element.tag) in _PLACES and not self._is_agreed_place(int(element.tag)):
             self._context.apply(32)
             self._context.fail(
                 32, at, "a place, occupation, ethnicity or gender", str(element.value)
             )
         self._check_action(element, at)
+
+    def _is_agreed_place(self, tag: int) -> bool:
+        """Return whether the address is the institution's, and this release may tell it."""
+        agreed = self._context.settings.options or ()
+        return tag == _INSTITUTION_ADDRESS and (
+            "retain_institution_identity" in self._options
+            and "retain_institution_identity" in agreed
+        )
 
     def _check_person(self, element: DataElement, at: str) -> None:
         values = element.value if element.VM > 1 else [element.value]
@@ -334,17 +344,39 @@ def _iso(text: str) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
 
 
-def _is_number(data_set: Dataset, tag: BaseTag, creator: str, creators: frozenset[str]) -> bool:
-    """Return whether a private element of a listed creator is a number of a measurement."""
-    if creator not in creators or not is_known_measure(creator, int(tag)):
-        return False
-    raw: Any = data_set.get_item(tag)
+def has_rule(tag: int) -> bool:
+    """Return whether a rule looks at the value of an attribute, whatever its representation."""
+    return f"{tag:08X}" in actions() or tag in _PLACES
+
+
+@lru_cache(maxsize=65536)
+def private_problem(tag: int, vr: str | None, creator: str | None) -> str:
+    """Return what is wrong with a private element or creator, or an empty text.
+
+    Parameters
+    ----------
+    vr : str, optional
+        What the file says of itself; None in implicit representation.
+    creator : str, optional
+        The name of the block; for the creator's own element the name that it gives.
+    """
+    group, element = tag >> 16, tag & 0xFFFF
+    names = allowed_creators()
+    if 0x10 <= element <= 0xFF:  # noqa: PLR2004 - PS3.5 7.8.1
+        return "" if creator in names else "a private creator that is not on the list"
+    if creator is None:
+        return "a private element without creator"
+    if (creator, f"{group:04X}", f"{element & 0xFF:02X}") in allowed_private():
+        return ""
     # What the file says of itself must be a number too, whatever the dictionary says.
-    return raw.VR is None or raw.VR in NUMBER_VRS
+    is_number = vr is None or vr in NUMBER_VRS
+    if is_number and creator in names and is_known_measure(creator, tag):
+        return ""
+    return "a private element that is not on the list"
 
 
 def _raw_text(data_set: Dataset, tag: BaseTag) -> str:
-    value = data_set.get_item(tag).value
+    value = data_set.get_item(tag, keep_deferred=True).value
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
     return text.strip("\0 ")
 

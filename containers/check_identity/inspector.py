@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from containers.check_identity.context import CheckSettings, FileContext, TextValue
 from containers.check_identity.derived import DerivedLabels
+from containers.check_identity.dicom_memory import ElementMemory
 from containers.check_identity.kinds import HEAD_BYTES, Kind, kind_of
 from containers.check_identity.known import KnownKind, KnownStrings
 from containers.check_identity.patterns import Look, looks_in
@@ -53,6 +54,7 @@ _MAX_TEXT = 64 << 20
 _MAX_TRIES = 100_000
 _MAX_REMEMBERED = 1_000_000
 _KEY_BYTES = 16
+_SHORT_TEXT = 40
 _VENDOR_TEXT = 17
 
 
@@ -67,14 +69,24 @@ class Inspector:
     bytes_searched: int = 0
     left_out: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    _clean: set[bytes] = field(default_factory=set)
-    _derived: DerivedLabels = field(init=False)
+    _clean: set[str | bytes] = field(default_factory=set)
+    _elements: ElementMemory = field(init=False)
+    _derivation_of: Callable[[str], str] = field(init=False)
+    _has_known_dates: bool = field(init=False)
     _mask: Callable[[str], str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Prepare what depends on the known strings."""
-        self._derived = DerivedLabels(self.known)
+        self._derivation_of = lru_cache(maxsize=4096)(DerivedLabels(self.known).derivation_of)
+        self._has_known_dates = any(each.kind is KnownKind.DATE for each in self.known.strings)
+        self._elements = ElementMemory(lambda text: _key(text) in self._clean)
         self._mask = lru_cache(maxsize=4096)(self._masked)
+
+    def begin_part(self) -> None:
+        """Start with an empty ledger of the same key, and nothing counted."""
+        self.ledger = self.ledger.beside()
+        self.bytes_searched = self.left_out = 0
+        self.kinds = Counter()
 
     def inspect_file(self, stream: BinaryIO, relative_path: str) -> None:
         """Look at one file of the tree."""
@@ -124,8 +136,9 @@ class Inspector:
             name=name,
             mask=self._mask,
             has_originals=self.known.has_originals,
-            has_known_dates=any(each.kind is KnownKind.DATE for each in self.known.strings),
+            has_known_dates=self._has_known_dates,
             inside=inside,
+            elements=self._elements,
         )
 
     def _inspect(self, stream: BinaryIO, context: FileContext, budget: Budget, depth: int) -> None:
@@ -198,7 +211,7 @@ class Inspector:
     def _look_at_texts(self, values: Sequence[TextValue], context: FileContext) -> None:
         """Search texts for known strings and for what looks like an identity."""
         self.ledger.apply(8, 10, 15, 36)
-        fresh = [(self._key(each), each) for each in values]
+        fresh = [(_key(each), each) for each in values]
         # Most values of a series are the same in all its files.
         fresh = [(key, each) for key, each in fresh if key not in self._clean]
         if not fresh:
@@ -207,26 +220,22 @@ class Inspector:
         if len(self._clean) < _MAX_REMEMBERED:
             self._clean.update(key for index, (key, _) in enumerate(fresh) if index not in troubled)
 
-    def _key(self, value: TextValue) -> bytes:
-        """Return what stands for a text and the way it is judged, among those found clean."""
-        kind = f"{value.is_date}{_is_vendors(value)}\0"
-        text = (kind + value.text).encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(text, digest_size=_KEY_BYTES).digest()
-
     def _search_texts(self, values: Sequence[TextValue], context: FileContext) -> set[int]:
         """Search texts and return the places, in the list, of those in which something is."""
         coded = [each.text.encode("utf-8", "surrogateescape") for each in values]
         starts = list(itertools.accumulate((len(each) + 1 for each in coded), initial=0))
         scan = self.matcher.scan_bytes(b"\n".join(coded))
         self.left_out += scan.left_out
-        troubled = set()
+        # A text with a match that was left out is searched again, so that the count of these does
+        # not depend on which process met it first.
+        troubled = {bisect.bisect_right(starts, at) - 1 for at in scan.left_out_at}
         for hit in scan.hits:
             index = bisect.bisect_right(starts, hit.start) - 1
             troubled.add(index)
             at = values[index].inside
             single = Scan(hits=[hit], hit_count=1)
             self._report(single, context, functools.partial(_always, at), values[index].criteria)
-        if scan.hit_count > len(scan.hits):
+        if scan.hit_count > len(scan.hits) or scan.left_out > len(scan.left_out_at):
             # Not all hits are listed, so none of these texts is known to be clean.
             troubled = set(range(len(values)))
         joined = "\n".join(each.text for each in values)
@@ -245,7 +254,7 @@ class Inspector:
         return troubled
 
     def _look_at_label(self, label: str, context: FileContext, at: str = "label") -> None:
-        how = self._derived.derivation_of(label)
+        how = self._derivation_of(label)
         if how:
             context.fail(5, at, f"a label that is {how} of a known string", label)
 
@@ -395,6 +404,15 @@ class Inspector:
             if member is not None and member.stream is not None:
                 with member.stream as stream:
                     self._inspect_part(stream, context, budget, depth)
+
+
+def _key(value: TextValue) -> str | bytes:
+    """Return what stands for a text and the way it is judged, among those found clean."""
+    kind = "td"[value.is_date] + "sv"[_VENDOR_TEXT in value.criteria]
+    if len(value.text) <= _SHORT_TEXT:
+        return kind + value.text
+    text = (kind + value.text).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=_KEY_BYTES).digest()
 
 
 def _is_vendors(value: TextValue) -> bool:

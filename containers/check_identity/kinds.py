@@ -28,6 +28,7 @@ class Kind(StrEnum):
     SIGNALS = "BrainVision signals"
     FIF = "FIF"
     CTF = "CTF"
+    CTF_TEXT = "CTF helper file"
     KIT = "KIT"
     EEGLAB = "EEGLAB"
 
@@ -41,6 +42,7 @@ _TEXT_NAMES = frozenset({"README", "CHANGES", "LICENSE", "LICENCE", ".bidsignore
 _NIFTI_MAGICS = {b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0"}
 _ANALYZE_SIZES = {struct.pack(order + "i", size) for order in "<>" for size in (348, 540)}
 _FIF_START = struct.pack(">i", 100)
+_CTF_TEXT_SUFFIXES = frozenset({".hc", ".mrk", ".segments"})
 _KIT_SUFFIXES = frozenset({".con", ".sqd", ".mrk"})
 
 
@@ -75,6 +77,7 @@ def _by_content(head: bytes) -> Kind | None:  # noqa: PLR0911 - one for each kin
         (b"MATLAB 5.0 MAT-file", Kind.EEGLAB),
         (b"MEG41RS\0", Kind.CTF),
         (b"MEG42RS\0", Kind.CTF),
+        (b"MEG43RS\0", Kind.CTF),
     )
     found = next((kind for start, kind in starts if head.startswith(start)), None)
     if found is not None:
@@ -99,6 +102,8 @@ def _text_kind(name: str, suffix: str, head: bytes) -> Kind | None:
         return Kind.BRAINVISION
     if start[:1] == b"<" or suffix in {".html", ".htm", ".xml", ".svg"}:
         return Kind.HTML
+    if suffix in _CTF_TEXT_SUFFIXES or name == "BadChannels":
+        return Kind.CTF_TEXT
     is_named = suffix in _TEXT_SUFFIXES or PurePath(name).stem in _TEXT_NAMES or name in _TEXT_NAMES
     return Kind.TEXT if is_named else None
 

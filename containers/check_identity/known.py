@@ -21,12 +21,30 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread
 from pydicom.multival import MultiValue
 
+from containers.check_identity.dicom_words import is_plain_wording
 from containers.check_identity.patterns import is_replacement
 from containers.check_identity.tables import actions, options_of
 from containers.contract import BadInputError
 
 MIN_LENGTH = 3
 """Characters below which a string is found everywhere, so that finding it says nothing."""
+_LEFT_TO_RULES = re.compile(
+    r".|\d{1,2}|\d{1,3} ?[DWMY]|(?:fe)?male|other|man|woman|left|right|(?:left|right)-?handed",
+    re.IGNORECASE,
+)
+"""Sex, age, hand, ordinals, single letters: criteria judge them by where they stand (12, 13, 31,
+32), for as strings they are found in every file."""
+_COMMON = """
+head brain body neck test none male female unknown other phantom human patient subject name
+anon anonymous anonymized anonymised removed null empty true false scan scanner field image
+left right hand foot mr mri mrs miss ms dr prof sir lady the and for not non may march june
+april august summer young old long short white black green brown grey gray day king bishop
+page case series study session run task rest bold sense coil art ant van von der den los las
+del della san std max min mean sum box art ray axial sagittal coronal hospital university
+centre center department research clinic institute imaging oxford london
+"""
+COMMON_WORDS = frozenset(_COMMON.split())
+"""Words that stand in every header; alone they identify nobody."""
 _COLUMN_KINDS = (
     ("date", re.compile(r"birth|dob|date", re.IGNORECASE)),
     ("phone", re.compile(r"phone|tel|mobile|fax", re.IGNORECASE)),
@@ -65,41 +83,62 @@ class KnownStrings:
     """All known identity strings of a study, without repeats.
 
     ``too_short`` counts the strings that were given but are too short to be searched for;
-    ``has_originals`` says that all values of the original headers are among them.
+    ``left_to_rules`` those that are sex, age, hand, an ordinal or a single letter, which criteria
+    judge by their place; ``has_originals`` says that all values of the original headers are among
+    them.
     """
 
     strings: tuple[KnownString, ...] = field(default=(), repr=False)
     too_short: int = 0
     has_originals: bool = False
+    left_to_rules: int = 0
 
     @classmethod
-    def of(cls, strings: Iterable[KnownString], *, has_originals: bool = False) -> KnownStrings:
+    def of(
+        cls,
+        strings: Iterable[KnownString],
+        *,
+        has_originals: bool = False,
+        is_from_headers: bool = False,
+    ) -> KnownStrings:
         """Return the strings that can be searched for, and the count of those that cannot.
 
         Parameters
         ----------
         has_originals : bool
-            The strings are those of the original headers. Of these nobody chose any, so values
-            of one or two characters, which headers are full of, are not counted.
+            The strings are all those of the original headers.
+        is_from_headers : bool
+            The strings are some of the original headers. Of these, as of all, nobody chose any,
+            so those of one or two characters or of one common word, which headers are full of,
+            are not counted.
         """
+        is_from_headers = is_from_headers or has_originals
         kept: dict[KnownString, None] = {}
-        too_short = 0
+        too_short = left_to_rules = 0
         for each in strings:
             text = " ".join(each.text.split())
             # What replaced a name in an earlier run identifies nobody.
             if not text or is_replacement(text):
                 continue
-            if len(text) < (MIN_LENGTH if text.isascii() else 2):
+            if text.isascii() and _LEFT_TO_RULES.fullmatch(text):
+                left_to_rules += 1
+            elif len(text) < (MIN_LENGTH if text.isascii() else 2):
                 too_short += 1
-                continue
-            kept[KnownString(each.kind, text)] = None
-        return cls(tuple(kept), 0 if has_originals else too_short, has_originals)
+            elif not is_from_headers or text.casefold() not in COMMON_WORDS:
+                kept[KnownString(each.kind, text)] = None
+        if is_from_headers:
+            too_short = left_to_rules = 0
+        return cls(tuple(kept), too_short, has_originals, left_to_rules)
 
     def __add__(self, other: KnownStrings) -> KnownStrings:
         """Return the strings of both."""
         merged = KnownStrings.of((*self.strings, *other.strings))
-        too_short = self.too_short + other.too_short
-        return KnownStrings(merged.strings, too_short, self.has_originals or other.has_originals)
+        return KnownStrings(
+            merged.strings,
+            self.too_short + other.too_short,
+            self.has_originals or other.has_originals,
+            self.left_to_rules + other.left_to_rules,
+        )
 
     @classmethod
     def from_file(cls, path: Path) -> KnownStrings:
@@ -284,4 +323,8 @@ def _element_kind(  # noqa: PLR0911 - one return for each kind
     # One of a closed list of words is no identifier.
     if vr == "CS":
         return None
-    return KnownKind.ID if _ID_WORDS.search(keyword) else KnownKind.TEXT
+    if _ID_WORDS.search(keyword):
+        return KnownKind.ID
+    # A place called "FMRI" is no identity; words of imaging stand in every description.
+    is_wording = not any(map(str.isdigit, text)) and is_plain_wording(text)
+    return None if is_wording else KnownKind.TEXT

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from containers.check_identity import dicom, nifti, pictures, recordings, sidecars
+from containers.check_identity import dicom, meg, nifti, pictures, recordings, sidecars
 from containers.check_identity.context import FileContext
 from containers.check_identity.kinds import Kind
 from containers.check_identity.known import KnownKind
@@ -48,9 +48,12 @@ READERS: dict[Kind, Callable[[BinaryIO, FileContext], None]] = {
     Kind.EDF: recordings.read_edf,
     Kind.BRAINVISION: recordings.read_brainvision,
     Kind.SIGNALS: recordings.read_signals,
-    Kind.FIF: recordings.read_fif,
-    Kind.CTF: recordings.read_ctf,
-    Kind.KIT: recordings.read_kit,
+    Kind.FIF: meg.read_fif,
+    Kind.CTF: meg.read_ctf,
+    Kind.CTF_TEXT: meg.read_ctf_text,
+    Kind.KIT: meg.read_kit,
     Kind.EEGLAB: recordings.read_eeglab,
 }
-TEXT_KINDS = frozenset({Kind.JSON, Kind.TABLE, Kind.TEXT, Kind.HTML, Kind.BRAINVISION})
+TEXT_KINDS = frozenset(
+    {Kind.JSON, Kind.TABLE, Kind.TEXT, Kind.HTML, Kind.BRAINVISION, Kind.CTF_TEXT}
+)

@@ -1,18 +1,15 @@
-"""Reads headers of EEG and MEG recordings by their published layouts, as far as they identify.
+"""Reads headers of EEG recordings by their published layouts, as far as they identify.
 
 Own light parsing on purpose: libraries that write these files are what this check judges. Not
-here: signals, which are searched as bytes.
+here: MEG (``meg``), and signals, which are searched as bytes.
 """
 
 from __future__ import annotations
 
 import re
-import struct
-from pathlib import PurePath
 from typing import BinaryIO
 
 from containers.check_identity.context import FileContext, TextValue
-from containers.check_identity.printable import printable_runs
 from containers.check_identity.search.matcher import Region, Span
 
 _MAX_HEADER = 16 << 20
@@ -92,106 +89,6 @@ def read_signals(stream: BinaryIO, context: FileContext) -> None:
     """Mark the whole file as samples."""
     context.apply(35)
     context.spans.append(Span(0, stream.seek(0, 2), Region.VOXELS))
-
-
-_FIF_TEXTS = {
-    206: "description", 212: "experimenter", 401: "subject first name", 402: "middle name",
-    403: "last name", 409: "subject comment", 410: "his_id", 501: "project name",
-    502: "project aim", 503: "project persons", 504: "project comment",
-    233: "device serial", 234: "device site",
-}  # fmt: skip
-_FIF_NUMBERS = {
-    400: "subject id",
-    404: "birth date",
-    407: "weight",
-    408: "height",
-    500: "project id",
-}
-_FIF_DATE, _FIF_DATA = 204, {300, 302, 303}
-_FIF_IDS = {100, 103, 109, 110, 117, 116, 120}
-_FIF_MAX_TEXT = 1 << 22
-
-
-def read_fif(stream: BinaryIO, context: FileContext) -> None:
-    """Read the tags of a FIF file in file order (Elekta, Functional Image File Format)."""
-    context.apply(35)
-    size = stream.seek(0, 2)
-    at = 0
-    while at + 16 <= size:
-        stream.seek(at)
-        kind, form, length, following = struct.unpack(">iIii", stream.read(16))
-        if length < 0 or at + 16 + length > size:
-            context.doubt(26, f"byte {at}", "a FIF tag that does not fit the file")
-            return
-        _read_fif_tag(stream, kind, form, (at, length), context)
-        at = following if following > at else at + 16 + length
-
-
-def _read_fif_tag(
-    stream: BinaryIO, kind: int, form: int, extent: tuple[int, int], context: FileContext
-) -> None:
-    at, length = extent
-    if kind in _FIF_DATA:
-        context.spans.append(Span(at + 16, at + 16 + length, Region.VOXELS))
-        return
-    data = stream.read(min(length, _FIF_MAX_TEXT))
-    if form & 0xFFFF == 10:  # noqa: PLR2004 - FIFFT_STRING
-        text = data.decode("latin-1").strip("\0 ")
-        context.texts.append(TextValue(f"tag {kind}", text, (35,)))
-        if (
-            kind in _FIF_TEXTS
-            and text
-            and text
-            not in {"mne_anonymize", "Anonymous using a time shift to preserve age at acquisition"}
-        ):
-            context.fail(35, f"tag {kind}, {_FIF_TEXTS[kind]}", "not blank", text)
-    elif kind in _FIF_NUMBERS and any(data) and kind != 400:  # noqa: PLR2004 - 0 is blank
-        context.fail(35, f"tag {kind}, {_FIF_NUMBERS[kind]}", "not blank", data)
-    if kind == _FIF_DATE and length >= 4 and _is_real_time(data[:4]):  # noqa: PLR2004 - seconds
-        context.fail(35, "tag 204, measurement date", "a date after 2000-01-01", data)
-    if kind in _FIF_IDS and length >= 20:  # noqa: PLR2004 - version, machine, time
-        if any(data[4:12]):
-            context.fail(35, f"tag {kind}, file id", "the number of a machine", data)
-        elif _is_real_time(data[12:16]):
-            context.fail(35, f"tag {kind}, file id", "a time after 2000-01-01", data)
-
-
-_YEAR_2000 = 946684800
-_DAY = 86400
-
-
-def _is_real_time(data: bytes) -> bool:
-    seconds = int(struct.unpack(">i", data)[0])
-    # mne sets 2000-01-01; shifted dates are before 1926.
-    return seconds > _YEAR_2000 + _DAY or 0 < seconds < _YEAR_2000 - _DAY
-
-
-def read_ctf(stream: BinaryIO, context: FileContext) -> None:
-    """Read the texts at the start of a CTF .res4 (run name, date, operator); others as samples."""
-    context.apply(35)
-    head = stream.read(2048)
-    if not head.startswith((b"MEG41RS", b"MEG42RS")):
-        if PurePath(context.name).suffix.lower() == ".meg4":
-            context.spans.append(Span(8, stream.seek(0, 2), Region.VOXELS))
-        return
-    for name, start, size in (("run name", 8, 256), ("time", 778, 255), ("date", 1033, 255)):
-        text = head[start : start + size].split(b"\0")[0].decode("latin-1").strip()
-        context.texts.append(TextValue(name, text, (35,)))
-        if text:
-            context.fail(35, name, "not blank", text)
-    for name, start, size in (("title", 1360, 256), ("subject", 1616, 32), ("operator", 1648, 56)):
-        text = head[start : start + size].split(b"\0")[0].decode("latin-1").strip()
-        context.texts.append(TextValue(name, text, (35,)))
-        if text:
-            context.fail(35, name, "not blank", text)
-
-
-def read_kit(stream: BinaryIO, context: FileContext) -> None:
-    """Look for texts in the header of a KIT file; the layout is not published, so it is doubted."""
-    context.apply(35)
-    head = stream.read(1 << 16)
-    context.texts += [TextValue("header", run, (35,)) for run in printable_runs(head)]
-    context.doubt(35, "", "a KIT file; its header's layout is not published")
 
 
 def read_eeglab(stream: BinaryIO, context: FileContext) -> None:

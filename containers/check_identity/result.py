@@ -128,8 +128,8 @@ class CheckResult:
 class Ledger:
     """Collects findings; knows a random key of its own for their digests."""
 
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key or secrets.token_bytes(32)
         self._failed: Counter[int] = Counter()
         self._doubted: Counter[int] = Counter()
         self._applied: set[int] = set()
@@ -145,12 +145,30 @@ class Ledger:
         """Note that something was held against these criteria."""
         self._applied.update(criteria)
 
-    def fail(self, criterion: int, place: Place) -> None:
-        """Note that a criterion is not met."""
+    def beside(self) -> Ledger:
+        """Return an empty one with the same key, for a part of the work."""
+        return Ledger(self._key)
+
+    def add(self, other: Ledger) -> None:
+        """Take over what was collected in a part of the work; parts come in order."""
+        self._failed.update(other._failed)
+        self._doubted.update(other._doubted)
+        self._applied |= other._applied
+        self._reasons.update(other._reasons)
+        for criterion, places in other._places.items():
+            for each in places:
+                self._keep(criterion, each)
+
+    def lists_more(self, criterion: int) -> bool:
+        """Return whether a further place of a criterion would be listed, not only counted."""
+        return len(self._places.get(criterion, ())) < MAX_PLACES
+
+    def fail(self, criterion: int, place: Place | None) -> None:
+        """Note that a criterion is not met; without a place it is counted only."""
         self._failed[criterion] += 1
         self._keep(criterion, place)
 
-    def doubt(self, criterion: int, place: Place) -> None:
+    def doubt(self, criterion: int, place: Place | None) -> None:
         """Note that it cannot be said whether a criterion is met."""
         self._doubted[criterion] += 1
         self._keep(criterion, place)
@@ -160,9 +178,9 @@ class Ledger:
         self._doubted[criterion] += 1
         self._reasons[criterion] = reason
 
-    def _keep(self, criterion: int, place: Place) -> None:
+    def _keep(self, criterion: int, place: Place | None) -> None:
         kept = self._places.setdefault(criterion, [])
-        if len(kept) < MAX_PLACES:
+        if place is not None and len(kept) < MAX_PLACES:
             kept.append(place)
 
     def outcomes(self, chosen: Iterable[int] | None = None) -> tuple[CriterionOutcome, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from containers.check_identity.known import KnownKind, KnownString
+from containers.check_identity.known import COMMON_WORDS, KnownKind, KnownString
 
 SURE_LENGTH = 6
 """Characters from which a text with a letter in it is searched for inside other words too."""
@@ -27,17 +27,6 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",
 )  # fmt: skip
-_COMMON = """
-head brain body neck test none male female unknown other phantom human patient subject name
-anon anonymous anonymized anonymised removed null empty true false scan scanner field image
-left right hand foot mr mri mrs miss ms dr prof sir lady the and for not non may march june
-april august summer young old long short white black green brown grey gray day king bishop
-page case series study session run task rest bold sense coil art ant van von der den los las
-del della san std max min mean sum box art ray axial sagittal coronal hospital university
-centre center department research clinic institute imaging oxford london
-"""
-COMMON_WORDS = frozenset(_COMMON.split())
-"""Words that stand in every header; alone they identify nobody."""
 
 
 class Edge(Enum):

@@ -14,7 +14,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,16 @@ from typing import Any
 from bidsschematools.schema import load_schema
 
 from containers.check_identity import KnownKind, KnownString
+from containers.scrub_headers.bids_text import MAX_TEXT, BidsRules
 from containers.scrub_headers.errors import RefusedFileError
-from containers.scrub_headers.known import KnownIdentities
-from containers.scrub_headers.paths import Naming
-from containers.scrub_headers.pseudonyms import Pseudonyms, TimeRule
 
 MAX_AGE_YEARS = 89
 """Ages above are capped: BIDS schema, column ``age``; HIPAA safe harbour names ages above 89."""
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 8
-_MAX_TEXT = 200
-_MAX_LABEL = 40
+_LARGEST = 10_000_000
+"""Measures of images and behaviour are smaller; numbers of patients, dates and clocks are not."""
+_LARGE_KEYS = re.compile(r"Radioactivity|RadioactivityUnits|Dose|MolarActivity|PlasmaFree")
 
 _NEVER = frozenset(
     """
@@ -79,6 +77,7 @@ _MEASURED_COLUMNS = frozenset(
      "name", "reference", "channel", "detector_type", "software_filters", "material",
      "sample_type"}
 )  # fmt: skip
+_CHANNEL_COLUMNS = frozenset({"name", "reference", "channel"})
 _MEASURED_TABLES = ("events", "channels", "electrodes", "optodes", "aslcontext", "physio")
 """Suffixes of tables whose rows are no persons: a ``name`` there is that of a channel."""
 _PERSONAL_COLUMN = re.compile(
@@ -87,58 +86,6 @@ _PERSONAL_COLUMN = re.compile(
     r"|occupation|ethnic|race|gender|diagnos",
     re.IGNORECASE,
 )
-_SUSPICIOUS = re.compile(
-    r"\b(?:19|20)\d{2}[-/._ ]?(?:0[1-9]|1[0-2])[-/._ ]?(?:0[1-9]|[12]\d|3[01])(?!\d)"
-    r"|\b\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)?\d{2}\b"
-    r"|[\w.+-]+@[\w-]+\.\w+|(?:/home/|/Users/|/root/|[A-Za-z]:\\|\\\\)|\^"
-    r"|(?<![\d.])\+?\d[\d ()-]{8,}\d(?![\d.])"
-    r"|\b(?:\d{1,3}\.){3}\d{1,3}\b|\b[0-2](?:\.\d+){5,}",
-)
-"""Dates, mail, home folders, name separators, telephone-like numbers, addresses, UIDs in text."""
-
-
-@dataclass(frozen=True)
-class BidsRules:
-    """What the rules for BIDS files need to know.
-
-    Parameters
-    ----------
-    naming : Naming
-        New labels of subjects and sessions.
-    known : KnownIdentities
-        No text that touches one of these stays.
-    pseudonyms : Pseudonyms
-        Of the participant whose data lie in the file; moves dates.
-    keeps_dates : bool
-        Whether dates stay, moved; otherwise they go.
-    keeps_time : bool
-        Whether the time of day stays beside a moved date.
-    """
-
-    naming: Naming
-    known: KnownIdentities
-    pseudonyms: Pseudonyms
-    keeps_dates: bool = True
-    keeps_time: bool = False
-
-    def text(self, value: str, longest: int = _MAX_TEXT) -> str | None:
-        """Return a text that may stay, with new labels in it; None if it must go."""
-        new = self.naming.references(value)
-        plain = re.sub(r"(sub|ses)-[A-Za-z0-9]+", "", value)
-        bad = (
-            len(value) > longest
-            or not value.isprintable()
-            or _SUSPICIOUS.search(plain) is not None
-            or self.known.touches(plain)
-        )
-        return None if bad else new
-
-    def moment(self, value: str) -> str | None:
-        """Return an acquisition time after the policy; None where it goes."""
-        if not self.keeps_dates:
-            return None
-        rule = TimeRule.KEEP if self.keeps_time else TimeRule.ZERO
-        return self.pseudonyms.shift_datetime(value, rule)
 
 
 @cache
@@ -216,7 +163,7 @@ def _object(
     for key, value in document.items():
         allowed = key in _terms() or key in _COLUMN_KEYS
         if any_key and not allowed:
-            allowed = not _PERSONAL_COLUMN.search(key) and rules.text(key, _MAX_LABEL) is not None
+            allowed = not _PERSONAL_COLUMN.search(key) and rules.whole(key) is not None
         if key in _NEVER or not allowed:
             changes["JSON: key removed"] += 1
             continue
@@ -228,12 +175,17 @@ def _object(
     return kept
 
 
-def _value(value: Any, rules: BidsRules, changes: Counter[str], depth: int, key: str) -> Any:
+def _value(  # noqa: PLR0911 - one return for each type
+    value: Any, rules: BidsRules, changes: Counter[str], depth: int, key: str
+) -> Any:
     if isinstance(value, bool | int | float):
-        return value if _is_plain_number(value) else None
+        return value if _is_plain_number(value) or _LARGE_KEYS.search(key) else None
     if isinstance(value, str):
         if key in _PUBLIC_LISTS:
-            return value if len(value) <= _MAX_TEXT and value.isprintable() else None
+            return value if len(value) <= MAX_TEXT and value.isprintable() else None
+        if key == "TaskName":
+            plain = re.sub(r"[^A-Za-z0-9]", "", value)
+            return value if rules.naming.label(plain) == plain else rules.naming.label(plain)
         return rules.text(value)
     if isinstance(value, list):
         if depth > _MAX_DEPTH:
@@ -242,18 +194,21 @@ def _value(value: Any, rules: BidsRules, changes: Counter[str], depth: int, key:
         # A list whose items are told by position is kept whole or not at all.
         return None if any(each is None for each in items) else items
     if isinstance(value, dict):
-        levels = key in {"Levels", "HED"}
-        return _object(value, rules, changes, depth + 1, any_key=levels)
+        if key in {"Levels", "HED"}:
+            # Levels are named as the cells of the table are.
+            value = {rules.label(name): each for name, each in value.items()}
+            return {
+                name: new
+                for name, each in value.items()
+                if (new := _value(each, rules, changes, depth + 1, "Description")) is not None
+            }
+        return _object(value, rules, changes, depth + 1)
     return None
 
 
 def _is_plain_number(value: float) -> bool:
-    """Return whether a number cannot be a date written as one (19540131)."""
-    if isinstance(value, bool):
-        return True
-    if not math.isfinite(value):
-        return False
-    return _SUSPICIOUS.search(str(int(value)) if float(value).is_integer() else "") is None
+    """Return whether a number is none of a date (19540131), a clock of seconds, or a patient."""
+    return isinstance(value, bool) or (math.isfinite(value) and abs(value) < _LARGEST)
 
 
 def scrub_numbers(source: Path, target: Path) -> Counter[str]:
@@ -325,11 +280,13 @@ def _column(
         "stim_file": rules.text,
         "acq_time": rules.moment,
         "age": _age,
-        **dict.fromkeys(labels, lambda cell: rules.text(cell, _MAX_LABEL)),
+        **dict.fromkeys(_PERSON_COLUMNS, rules.whole),
+        **dict.fromkeys(labels - _PERSON_COLUMNS, rules.label),
+        **dict.fromkeys(labels & _CHANNEL_COLUMNS, rules.channel),
     }
     if name in cleaners:
-        return [cleaners[name](each) or "n/a" for each in cells]
-    if rules.text(name, _MAX_LABEL) is None:
+        return [(cleaners[name](each) or "n/a") if each != "n/a" else each for each in cells]
+    if rules.whole(name) is None:
         return None
     numeric = all(_number_like(each) for each in cells)
     return cells if numeric and not _PERSONAL_COLUMN.search(name) else None

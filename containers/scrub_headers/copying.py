@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from containers.contract import OutOfResourcesError
-from containers.scrub_headers.bids_files import BidsRules, scrub_json, scrub_numbers, scrub_table
+from containers.scrub_headers.bids_files import scrub_json, scrub_numbers, scrub_table
+from containers.scrub_headers.bids_text import BidsRules
 from containers.scrub_headers.dicom_file import scrub_dicom
 from containers.scrub_headers.errors import RefusedFileError
 from containers.scrub_headers.gather import HeaderIdentity, read_identity

@@ -11,10 +11,10 @@ DICOM PS3.5 sections 6.2.2 (unknown representations), 7.1, 7.5 (nesting), 7.8 (p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from containers.scrub_headers.context import CleanContext
+from containers.scrub_headers.elements import ElementCleaner
 from containers.scrub_headers.encoding import (
     IMPLICIT_LITTLE,
     ITEM,
@@ -35,61 +35,15 @@ from containers.scrub_headers.judgement import (
     Known,
     ends_early,
 )
-from containers.scrub_headers.private_blocks import clean_private, keeps_private_sequence
-from containers.scrub_headers.rules import Action, Decision
+from containers.scrub_headers.private_blocks import keeps_private_sequence
+from containers.scrub_headers.rules import Action
 from containers.scrub_headers.runs import REMEMBERED_BYTES, SHORTEST_RUN, Data, RunMemory
-from containers.scrub_headers.values import clean_value
+from containers.scrub_headers.walk import Block, Walk, are_pixels, end_of_pixels, note, outcome_of
 
 MAXIMUM_DEPTH = 100
-_REMEMBERED_VALUE_BYTES = 1024
-_REMEMBERED_ELEMENTS = 16_000
 _REMEMBERED_SEQUENCES = 2_000
-MOST_RULES = 128
-"""Size of a tally; the rules are a few dozen."""
-_PIXELS, _SPECTRA = 0x7FE00010, 0x56000020
-_SPECTROSCOPY = b"1.2.840.10008.5.1.4.1.1.4.2"
+_MOST_MET = 100_000
 _TAG_END = 1 << 32
-
-
-class _Block:
-    """A private block: its creator, and whether the creator was written."""
-
-    __slots__ = ("creator", "memory", "place", "written")
-
-    def __init__(self, creator: str, place: int, memory: dict[bytes, bytes]) -> None:
-        self.creator = creator
-        self.place = place
-        self.memory = memory
-        self.written = False
-
-
-@dataclass(slots=True)
-class Walk:
-    """What the walk through one dataset and its items gathers.
-
-    Parameters
-    ----------
-    tally : list of int
-        Elements by rule, in the order of ``DatasetCleaner.rules``.
-    facts : dict
-        Values of ``FACT_TAGS`` at the top.
-    marks : list of (tag, bytes)
-        Elements to put in at the top, in ascending order.
-    pixels : tuple of int, or None
-        Tag, start and end of the pixel data, counted from the element's header.
-    native : bool
-        Whether the pixel data are not encapsulated.
-    trace : list, or None
-        Every decision, where it is asked for: path, tag, representation, decision, outcome.
-    """
-
-    tally: list[int] = field(default_factory=lambda: [0] * MOST_RULES)
-    facts: dict[int, bytes] = field(default_factory=dict)
-    marks: Sequence[tuple[int, bytes]] = ()
-    pixels: tuple[int, int, int] | None = None
-    native: bool = True
-    value_start: int = 0
-    trace: list[tuple[tuple[int, ...], int, str, Decision, str]] | None = None
 
 
 class DatasetCleaner:
@@ -110,10 +64,10 @@ class DatasetCleaner:
         self.encoding = encoding
         self._rule_numbers = {} if rules is None else rules
         self._judge = Judge(encoding, context.profile, self._rule_numbers)
-        self._elements: dict[bytes, bytes] = {}
+        self._cleaner = ElementCleaner(self.context, encoding)
         self._sequences: dict[bytes, tuple[bytes, tuple[tuple[int, int], ...]]] = {}
+        self._met: set[int] = set()
         self._runs = RunMemory()
-        self._private: dict[str, dict[bytes, bytes]] = {}
         self._unknown_sequences: DatasetCleaner | None = None
         self._item = encoding.tag_bytes(ITEM)
         self._item_end = encoding.tag_bytes(ITEM_END)
@@ -160,11 +114,11 @@ class DatasetCleaner:
         append = pieces.append
         heads, elements, runs, tally = (
             self._judge.heads,
-            self._elements,
+            self._cleaner.public,
             self._runs.runs,
             walk.tally,
         )
-        blocks: dict[int, _Block] = {}
+        blocks: dict[int, Block] = {}
         short, long = self.encoding.short.unpack_from, self.encoding.long.unpack_from
         explicit = self.encoding.explicit
         head_length = 6 if explicit else 4
@@ -183,7 +137,8 @@ class DatasetCleaner:
                 if run is not None and last < run.first and run.last < next_mark:
                     block = blocks.get(run.first >> 8)
                     creator = block.creator if block is not None else ""
-                    if self._runs.is_here(run, data, position, limit, creator):
+                    run = self._runs.here(run, data, position, limit, creator)
+                    if run is not None:
                         append(run.clean)
                         position += run.length
                         last = run.last
@@ -192,7 +147,7 @@ class DatasetCleaner:
                         if top and run.facts:
                             walk.facts.update(run.facts)
                         if block is not None and run.clean and not block.written:
-                            self._write_creator(block, pieces, last)
+                            self._cleaner.write_creator(block, pieces, last)
                         look = not tracing
                         continue
             known = heads.get(data[position : position + head_length])
@@ -251,7 +206,7 @@ class DatasetCleaner:
                     position = stop
                     continue
                 if clean is None:
-                    clean = self._clean_element(known, raw, raw[start - position :])
+                    clean = self._cleaner.clean_element(known, raw, raw[start - position :])
                 append(clean)
                 position = stop
             elif kind == PRIVATE:
@@ -265,23 +220,29 @@ class DatasetCleaner:
                         and (not seen or seen[-1][1].tag >> 8 == tag >> 8)
                     ):
                         if clean and not block.written:
-                            self._write_creator(block, pieces, tag)
+                            self._cleaner.write_creator(block, pieces, tag)
                         append(clean)
                         seen.append((position, known))
                         position = stop
                         continue
                     if clean is None:
-                        clean = self._clean_private(block, known, raw, raw[start - position :])
+                        clean = self._cleaner.clean_private(
+                            block, known, raw, raw[start - position :]
+                        )
                     if clean and not block.written:
-                        self._write_creator(block, pieces, tag)
+                        self._cleaner.write_creator(block, pieces, tag)
                     append(clean)
                 position = stop
             elif tag >> 16 & 1:
                 position = self._private_structure(
                     data, known, position, start, length, limit, walk, path, blocks, pieces
                 )
-            elif decision.action is Action.PIXELS and top and _are_pixels(tag, walk):
-                walk.pixels = (tag, position, self._end_of_pixels(data, start, length, limit, walk))
+            elif decision.action is Action.PIXELS and top and are_pixels(tag, walk):
+                walk.pixels = (
+                    tag,
+                    position,
+                    end_of_pixels(data, start, length, limit, walk, self.encoding),
+                )
                 walk.value_start = start
                 break
             else:
@@ -299,14 +260,14 @@ class DatasetCleaner:
         return pieces, position
 
     def _remember_run(
-        self, data: Data, seen: list[tuple[int, Known]], end: int, blocks: dict[int, _Block]
+        self, data: Data, seen: list[tuple[int, Known]], end: int, blocks: dict[int, Block]
     ) -> None:
         first = seen[0][1].tag
         if first >> 16 & 1:
             block = blocks[first >> 8]
             self._runs.remember(data, seen, end, block.creator, block.memory)
         else:
-            self._runs.remember(data, seen, end, "", self._elements)
+            self._runs.remember(data, seen, end, "", self._cleaner.public)
 
     # Marks -------------------------------------------------------------------------------
 
@@ -318,57 +279,6 @@ class DatasetCleaner:
             replaced = replaced or marks[0][0] == tag
             pieces.append(marks.pop(0)[1])
         return replaced
-
-    # Values ------------------------------------------------------------------------------
-
-    def _clean_element(self, known: Known, raw: bytes, value: bytes) -> bytes:
-        """Return the clean form of an element, empty where it goes, and remember it."""
-        clean = self._written(known, raw, value)
-        if len(raw) <= _REMEMBERED_VALUE_BYTES:
-            if len(self._elements) >= _REMEMBERED_ELEMENTS:
-                self._elements.clear()
-            self._elements[raw] = clean
-        return clean
-
-    def _written(self, known: Known, raw: bytes, value: bytes) -> bytes:
-        clean = clean_value(known.decision.action, known.tag, known.vr, value, self.context)
-        if clean is None:
-            return b""
-        if clean == value and (not self.encoding.explicit or raw[4:6] != b"UN"):
-            return raw if len(value) % 2 == 0 else b""
-        try:
-            return self.encoding.element(known.tag, known.vr, clean)
-        except ValueError:
-            return b""
-
-    def _clean_private(self, block: _Block, known: Known, raw: bytes, value: bytes) -> bytes:
-        group, element = known.tag >> 16, known.tag & 0xFF
-        clean = clean_private(block.creator, group, element, known.vr, value, self.context)
-        written = b""
-        if clean is not None:
-            written = self.encoding.element(known.tag, known.vr, clean)
-        if len(raw) <= _REMEMBERED_VALUE_BYTES:
-            if len(block.memory) >= _REMEMBERED_ELEMENTS:
-                block.memory.clear()
-            block.memory[raw] = written
-        return written
-
-    def _write_creator(self, block: _Block, pieces: list[bytes], tag: int) -> None:
-        """Put the creator of a block where it stood, now that something of the block stays."""
-        creator_tag = tag & 0xFFFF0000 | tag >> 8 & 0xFF
-        pieces[block.place] = self.encoding.element(
-            creator_tag, "LO", block.creator.encode("ascii")
-        )
-        block.written = True
-
-    def _creator_block(self, value: bytes, pieces: list[bytes]) -> _Block | None:
-        """Return the block that a creator element opens; its bytes are written anew later."""
-        try:
-            creator = value.rstrip(b" \0").decode("ascii").strip()
-        except UnicodeDecodeError:
-            return None
-        pieces.append(b"")
-        return _Block(creator, len(pieces) - 1, self._private.setdefault(creator, {}))
 
     # Structure ---------------------------------------------------------------------------
 
@@ -388,17 +298,17 @@ class DatasetCleaner:
         if known.vr == "SQ" or (undefined and raw_vr in {b"UN", b""}):
             keep = decision.action is Action.SEQUENCE and known.vr == "SQ"
             if decision.action is Action.EMPTY and known.vr == "SQ":
-                self._note(walk, path, known, "emptied")
+                note(walk, path, known, "emptied")
                 pieces.append(self.encoding.element(tag, "SQ", b""))
             else:
-                self._note(walk, path, known, "cleaned inside" if keep else "removed")
+                note(walk, path, known, "cleaned inside" if keep else "removed")
             return self._sequence(
                 data, known, position, start, length, limit, walk, path, pieces if keep else None
             )
         if undefined and known.vr in {"OB", "OW"}:
             # Fragments of an icon's pixels inside something that goes.
-            self._note(walk, path, known, "removed")
-            return self._end_of_pixels(data, start, length, limit, replace(walk))
+            note(walk, path, known, "removed")
+            return end_of_pixels(data, start, length, limit, replace(walk), self.encoding)
         if undefined:
             raise RefusedFileError("A value that is no sequence has no defined length.")
         stop = start + length
@@ -407,14 +317,14 @@ class DatasetCleaner:
             walk.facts[tag] = value
         clean = b""
         if decision.action not in {Action.REMOVE, Action.PIXELS}:
-            clean = self._written(known, data[position:stop], value)
-        self._note(walk, path, known, _outcome(clean, data[position:stop], length))
+            clean = self._cleaner.written(known, data[position:stop], value)
+        note(walk, path, known, outcome_of(clean, data[position:stop], length))
         pieces.append(clean)
         return stop
 
     def _private_structure(  # noqa: PLR0913, PLR0917 - the state of the loop
         self, data: Data, known: Known, position: int, start: int, length: int, limit: int,
-        walk: Walk, path: tuple[int, ...], blocks: dict[int, _Block], pieces: list[bytes],
+        walk: Walk, path: tuple[int, ...], blocks: dict[int, Block], pieces: list[bytes],
     ) -> int:  # fmt: skip
         """Deal with a private creator, sequence, or element of unknown representation."""
         tag = known.tag
@@ -423,10 +333,10 @@ class DatasetCleaner:
         if not undefined and tag & 0xFFFF < 0x1000:  # noqa: PLR2004 - creators
             block = None
             if known.decision.action is not Action.REMOVE:
-                block = self._creator_block(data[start:stop], pieces)
+                block = self._cleaner.creator_block(data[start:stop], pieces)
             if block is not None:
                 blocks[tag >> 16 << 8 | tag & 0xFF] = block
-            self._note(walk, path, known, "kept if an element of its block is")
+            note(walk, path, known, "kept if an element of its block is")
             return stop
         block = blocks.get(tag >> 8)
         keep = (
@@ -436,19 +346,19 @@ class DatasetCleaner:
         )
         if known.vr == "SQ" or undefined or keep:
             if block is not None and keep and not block.written:
-                self._write_creator(block, pieces, tag)
-            self._note(walk, path, known, "cleaned inside" if keep else "removed")
+                self._cleaner.write_creator(block, pieces, tag)
+            note(walk, path, known, "cleaned inside" if keep else "removed")
             return self._sequence(
                 data, known, position, start, length, limit, walk, path, pieces if keep else None
             )
         clean = b""
         if block is not None and known.decision.action is not Action.REMOVE:
             raw = data[position:stop]
-            clean = self._clean_private(block, known, raw, data[start:stop])
+            clean = self._cleaner.clean_private(block, known, raw, data[start:stop])
             if clean and not block.written:
-                self._write_creator(block, pieces, tag)
+                self._cleaner.write_creator(block, pieces, tag)
             pieces.append(clean)
-        self._note(walk, path, known, _outcome(clean, data[position:stop], length))
+        note(walk, path, known, outcome_of(clean, data[position:stop], length))
         return stop
 
     def _sequence(  # noqa: PLR0913, PLR0917 - the state of the loop
@@ -471,6 +381,7 @@ class DatasetCleaner:
                 for rule, count in found[1]:
                     walk.tally[rule] += count
                 return stop
+            raw = raw if self._was_met(raw) else b""
         inner = self._cleaner_of_items(data, position)
         tally = walk.tally
         before = tally[:] if raw or pieces is None else tally
@@ -487,10 +398,27 @@ class DatasetCleaner:
         if raw:
             if len(self._sequences) >= _REMEMBERED_SEQUENCES:
                 self._sequences.clear()
-            pairs = enumerate(zip(before, tally, strict=True))
-            counts = tuple((rule, now - then) for rule, (then, now) in pairs if now != then)
+            counts = tuple(
+                (rule, tally[rule] - before[rule])
+                for rule in range(len(self._rule_numbers))
+                if tally[rule] != before[rule]
+            )
             self._sequences[raw] = (written, counts)
         return end
+
+    def _was_met(self, raw: bytes) -> bool:
+        """Return whether a sequence is met again, and so is worth remembering.
+
+        Most of those with a value of one frame are never met again, and counting what is in them
+        costs more than looking for them.
+        """
+        mark = hash(raw)
+        if mark in self._met:
+            return True
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()
+        self._met.add(mark)
+        return False
 
     def _cleaner_of_items(self, data: Data, position: int) -> DatasetCleaner:
         """Return the cleaner for a sequence's items: implicit below an unknown representation."""
@@ -540,41 +468,3 @@ class DatasetCleaner:
         length = UNDEFINED if undefined else len(body)
         end = inner.encoding.sequence_end() if undefined else b""
         return self.encoding.header(known.tag, vr, length) + body + end
-
-    def _end_of_pixels(self, data: Data, start: int, length: int, limit: int, walk: Walk) -> int:
-        """Return where the pixel data end: by their length, or after the last fragment."""
-        if length != UNDEFINED:
-            return start + length
-        walk.native = False
-        position = start
-        while True:
-            if position + 8 > limit:
-                raise ends_early()
-            tag = data[position : position + 4]
-            size = self.encoding.long.unpack_from(data, position + 4)[0]
-            position += 8
-            if tag == self._sequence_end and size == 0:
-                return position
-            if tag != self._item or size == UNDEFINED or position + size > limit:
-                raise RefusedFileError("The fragments of its pixel data are not well-formed.")
-            position += size
-
-    @staticmethod
-    def _note(walk: Walk, path: tuple[int, ...], known: Known, outcome: str) -> None:
-        if walk.trace is not None:
-            walk.trace.append((path, known.tag, known.vr, known.decision, outcome))
-
-
-def _outcome(clean: bytes, raw: bytes, length: int) -> str:
-    if not clean:
-        return "removed"
-    if clean == raw:
-        return "kept"
-    header = len(raw) - length
-    return "emptied" if len(clean) <= header and length else "changed"
-
-
-def _are_pixels(tag: int, walk: Walk) -> bool:
-    """Return whether an element is what this class of file is about: pixels, or spectra."""
-    is_spectrum = walk.facts.get(0x00080016, b"").rstrip(b" \0") == _SPECTROSCOPY
-    return tag == (_SPECTRA if is_spectrum else _PIXELS)

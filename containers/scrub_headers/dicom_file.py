@@ -11,31 +11,39 @@ DICOM PS3.10 section 7 (file format), PS3.5 annex A (transfer syntaxes), PS3.15 
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import secrets
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from pydicom.uid import AllTransferSyntaxes
-
 from containers.scrub_headers.compressed import check_fragments
 from containers.scrub_headers.context import CleanContext
-from containers.scrub_headers.dataset import DatasetCleaner, Walk
+from containers.scrub_headers.dataset import DatasetCleaner
 from containers.scrub_headers.encoding import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     LONG_VRS,
-    SHORT_VRS,
     Encoding,
 )
 from containers.scrub_headers.errors import RefusedFileError
+from containers.scrub_headers.file_head import (
+    BIG,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    deflate,
+    encoding_of,
+    find_dataset,
+    inflate,
+)
+from containers.scrub_headers.file_writing import PIECE_BYTES, Verdict, write_file
 from containers.scrub_headers.image_policy import (
+    UnusedBits,
     check_kind,
     check_length,
     check_pixels,
@@ -47,17 +55,10 @@ from containers.scrub_headers.profile import Profile
 from containers.scrub_headers.pseudonyms import SECRET_BYTES, Pseudonyms
 from containers.scrub_headers.runs import Data
 from containers.scrub_headers.table import keyword_of
+from containers.scrub_headers.walk import Walk
 
-_IMPLICIT, _EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
-_DEFLATED, _BIG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
-_SYNTAXES = frozenset(str(each) for each in AllTransferSyntaxes)
-_DICOMDIR = "1.2.840.10008.1.3.10"
-_PREAMBLE = 128
 _READ_WHOLE_BYTES = 1 << 20
 """Smaller files are read at once, which is quicker than to map them."""
-LARGEST_INFLATED_BYTES = 256 << 20
-"""A deflated file must be unpacked in memory; larger ones are refused."""
-_COPY_BYTES = 1 << 26
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _SPECTRUM, _MR_SPECTROSCOPY = 0x56000020, "1.2.840.10008.5.1.4.1.1.4.2"
 _OVERLAY_BIT_MASK, _OVERLAY_BIT = 0xFF00FFFF, 0x60000102
@@ -162,10 +163,10 @@ class Scrubber:
                 yield from self._explain(data)
 
     def _explain(self, data: Data) -> Iterator[ElementDecision]:
-        start, syntax = _find_dataset(data)
-        if syntax == _DEFLATED:
-            data, start = _inflate(data, start), 0
-        encoding = _encoding(syntax)
+        start, syntax = find_dataset(data)
+        if syntax == DEFLATED:
+            data, start = inflate(data, start), 0
+        encoding = encoding_of(syntax)
         walk = Walk(marks=self._marks[encoding], trace=[])
         self._cleaners[encoding].clean(data, start, len(data), walk)
         for path, tag, vr, decision, outcome in walk.trace or ():
@@ -183,44 +184,48 @@ class Scrubber:
             rule = "pixel data untouched"
             yield ElementDecision((), _written(tag), keyword_of(tag), "", "pixels", rule, "kept")
         try:
-            self._check(data, walk, encoding, syntax)
+            verdict = self._check(data, walk, encoding, syntax)
+            if verdict.bits is not None and walk.pixels is not None:
+                for start in range(walk.value_start, walk.pixels[2], PIECE_BYTES):
+                    verdict.bits.look(data, start, min(start + PIECE_BYTES, walk.pixels[2]))
+            verdict.close()
         except RefusedFileError as refusal:
             yield ElementDecision((), "", "", "", "refuse", refusal.reason, "refused")
 
     def _scrub(self, data: Data, descriptor: int, target: Path) -> FileReport:
-        start, syntax = _find_dataset(data)
-        if syntax == _DEFLATED:
-            data, start, descriptor = _inflate(data, start), 0, -1
-        encoding = _encoding(syntax)
+        start, syntax = find_dataset(data)
+        if syntax == DEFLATED:
+            data, start, descriptor = inflate(data, start), 0, -1
+        encoding = encoding_of(syntax)
         cleaner = self._cleaners[encoding]
         walk = Walk(marks=self._marks[encoding])
         pieces, _ = cleaner.clean(data, start, len(data), walk)
-        sop_class, warnings = self._check(data, walk, encoding, syntax)
+        verdict = self._check(data, walk, encoding, syntax)
         _, begin, end = walk.pixels or (0, 0, 0)
         instance = _text(walk.facts, _SOP_INSTANCE)
         if not self._profile.retain_uids:
             instance = self._pseudonyms.uid(instance)
         if end < len(data):
-            warnings.append("Bytes after its pixel data were left out.")
+            verdict.warnings.append("Bytes after its pixel data were left out.")
         pixel_header = _pixel_header(data, walk, encoding)
-        head = file_start(sop_class, instance, syntax)
+        head = file_start(verdict.sop_class, instance, syntax)
         body = (walk.value_start, end)
-        if syntax == _DEFLATED:
-            packed = _deflate((*pieces, pixel_header, data[body[0] : body[1]]))
-            _write(target, (head, packed), b"", -1, (0, 0))
+        if syntax == DEFLATED:
+            packed = deflate((*pieces, pixel_header, data[body[0] : body[1]]))
+            write_file(target, (head, packed), b"", -1, (0, 0))
         else:
-            _write(target, (head, *pieces, pixel_header), data, descriptor, body)
+            write_file(target, (head, *pieces, pixel_header), data, descriptor, body, verdict)
         counts = {
             rule: number for rule, number in zip(cleaner.rules, walk.tally, strict=False) if number
         }
-        return FileReport(counts, tuple(warnings), sop_class, syntax, end - begin)
+        warnings = tuple(verdict.warnings)
+        return FileReport(counts, warnings, verdict.sop_class, syntax, end - begin)
 
-    def _check(
-        self, data: Data, walk: Walk, encoding: Encoding, syntax: str
-    ) -> tuple[str, list[str]]:
-        """Refuse what is no clean image; return its class and the doubts about it."""
+    def _check(self, data: Data, walk: Walk, encoding: Encoding, syntax: str) -> Verdict:
+        """Refuse what is no clean image; the pixels of a large file are looked at later."""
         sop_class = _text(walk.facts, _SOP_CLASS)
         warnings = check_kind(walk.facts, sop_class, self._profile)
+        verdict = Verdict(sop_class, warnings)
         if not _text(walk.facts, _SOP_INSTANCE):
             raise RefusedFileError("It has no SOP Instance UID.")
         if walk.pixels is None:
@@ -228,27 +233,32 @@ class Scrubber:
         if walk.pixels[0] == _SPECTRUM:
             if sop_class != _MR_SPECTROSCOPY:
                 raise RefusedFileError("It holds a spectrum, which an image does not.")
-            return sop_class, warnings
+            return verdict
         image = image_facts(walk.facts, big_endian=encoding.big_endian)
         if walk.pixels[0] != 0x7FE00010:  # noqa: PLR2004 - pixel data of another type of number
             check_length(image, walk.pixels[2] - walk.value_start)
-            return sop_class, warnings
+            return verdict
         if not walk.native:
             check_fragments(data, walk.value_start, walk.pixels[2], syntax)
-            return sop_class, warnings
-        if syntax not in {_IMPLICIT, _EXPLICIT, _DEFLATED, _BIG}:
+            return verdict
+        if syntax not in {IMPLICIT, EXPLICIT, DEFLATED, BIG}:
             raise RefusedFileError("Its pixel data are not packed as its transfer syntax says.")
         check_length(image, walk.pixels[2] - walk.value_start)
-        bits = tuple(
+        overlay_bits = tuple(
             int.from_bytes(value, "big" if encoding.big_endian else "little")
             for tag, value in walk.facts.items()
             if tag & _OVERLAY_BIT_MASK == _OVERLAY_BIT
         )
-        warnings += check_pixels(
-            data, walk.value_start, walk.pixels[2], image, self._profile,
-            tuple(each for each in bits if each), big_endian=encoding.big_endian,
+        verdict.bits = UnusedBits(image, big_endian=encoding.big_endian)
+        verdict.finish = functools.partial(
+            check_pixels, data, walk.value_start, walk.pixels[2], image, self._profile,
+            tuple(each for each in overlay_bits if each), verdict.bits,
+            big_endian=encoding.big_endian,
         )  # fmt: skip
-        return sop_class, warnings
+        if isinstance(data, bytes):
+            verdict.bits.look(data, walk.value_start, walk.pixels[2])
+            verdict.close()
+        return verdict
 
 
 _latest: dict[tuple[int, int, int], tuple[tuple[object, ...], Scrubber]] = {}
@@ -298,70 +308,6 @@ def explain_dicom(source: Path, profile: Profile) -> Iterator[ElementDecision]:
     return Scrubber(profile, pseudonyms, KnownIdentities()).explain(source)
 
 
-def _find_dataset(data: Data) -> tuple[int, str]:
-    """Return where the dataset begins, and its transfer syntax."""
-    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
-        return _read_meta(data, _PREAMBLE + 4)
-    if data[:4] == b"\2\0\0\0":
-        return _read_meta(data, 0)
-    # Neither preamble nor meta information: the first element is in group 0008 (or 0000).
-    if data[:2] in {b"\x08\0", b"\0\0"} and len(data) > 8:  # noqa: PLR2004 - an element's header
-        explicit = data[4:6] in SHORT_VRS | LONG_VRS
-        return 0, _EXPLICIT if explicit else _IMPLICIT
-    raise RefusedFileError("It is not a DICOM file, or its beginning is missing.")
-
-
-def _read_meta(data: Data, position: int) -> tuple[int, str]:
-    """Walk through the meta information, of which only the transfer syntax is used."""
-    syntax = sop_class = ""
-    while data[position : position + 2] == b"\2\0":
-        letters = data[position + 4 : position + 6]
-        if letters in LONG_VRS:
-            start = position + 12
-            length = int.from_bytes(data[position + 8 : start], "little")
-        elif letters in SHORT_VRS:
-            start = position + 8
-            length = int.from_bytes(data[position + 6 : start], "little")
-        else:
-            raise RefusedFileError("Its meta information is not well-formed.")
-        value = data[start : start + length]
-        if len(value) != length:
-            raise RefusedFileError("It ends within its meta information.")
-        if data[position + 2 : position + 4] == b"\x10\0":
-            syntax = value.rstrip(b" \0").decode("ascii", "replace")
-        elif data[position + 2 : position + 4] == b"\2\0":
-            sop_class = value.rstrip(b" \0").decode("ascii", "replace")
-        position = start + length
-    if sop_class == _DICOMDIR:
-        raise RefusedFileError("It is a DICOMDIR, whose records repeat all names and numbers.")
-    return position, syntax
-
-
-def _encoding(syntax: str) -> Encoding:
-    if syntax not in _SYNTAXES:
-        raise RefusedFileError("Its transfer syntax is missing or unknown.")
-    if syntax == _IMPLICIT:
-        return IMPLICIT_LITTLE
-    return EXPLICIT_BIG if syntax == _BIG else EXPLICIT_LITTLE
-
-
-def _inflate(data: Data, start: int) -> bytes:
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        unpacked = unpacker.decompress(data[start:], LARGEST_INFLATED_BYTES)
-    except zlib.error:
-        raise RefusedFileError("Its deflated content is damaged.") from None
-    if not unpacker.eof or unpacker.unused_data not in {b"", b"\0"}:
-        raise RefusedFileError("Its deflated content is cut short, too large, or has a tail.")
-    return unpacked
-
-
-def _deflate(pieces: tuple[bytes, ...]) -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = b"".join((*(packer.compress(each) for each in pieces), packer.flush()))
-    return packed + b"\0" * (len(packed) % 2)
-
-
 def _pixel_header(data: Data, walk: Walk, encoding: Encoding) -> bytes:
     """Return the header of the pixel data; two reserved bytes in it are written anew."""
     if walk.pixels is None:
@@ -370,64 +316,6 @@ def _pixel_header(data: Data, walk: Walk, encoding: Encoding) -> bytes:
     if encoding.explicit and header[4:6] in LONG_VRS:
         return header[:6] + b"\0\0" + header[8:]
     return header
-
-
-def _write(
-    target: Path, pieces: tuple[bytes, ...], data: Data, descriptor: int, body: tuple[int, int]
-) -> None:
-    """Write pieces and a part of the source under a temporary name, then give it its own."""
-    name = os.fspath(target)
-    partial = f"{os.path.dirname(name)}/.partial-{os.getpid()}-{os.path.basename(name)[:200]}"  # noqa: PTH119, PTH120 - pathlib takes longer than the copy
-    if not name.startswith("/") and "/" not in name:
-        partial = partial.removeprefix("/")
-    out = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        try:
-            start, stop = body
-            if isinstance(data, bytes):
-                _write_all(out, b"".join((*pieces, memoryview(data)[start:stop])))
-            else:
-                _write_all(out, b"".join(pieces))
-                _copy_range(descriptor, out, start, stop)
-        finally:
-            os.close(out)
-        os.rename(partial, name)  # noqa: PTH104 - as above
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(partial)  # noqa: PTH108 - as above
-        raise
-
-
-def _write_all(out: int, data: bytes) -> None:
-    done = os.write(out, data)
-    while done < len(data):
-        done += os.write(out, data[done:])
-
-
-def _copy_range(source: int, out: int, start: int, stop: int) -> None:
-    """Copy bytes inside the kernel."""
-    copy = _copy_file_range
-    while start < stop:
-        size = min(_COPY_BYTES, stop - start)
-        try:
-            done = copy(source, out, size, start)
-        except OSError:
-            if copy is not _copy_file_range:
-                raise
-            # Not between these file systems; nothing was copied by the call that failed.
-            copy = _send
-            continue
-        if done == 0:
-            raise OSError("the original became shorter while it was read")
-        start += done
-
-
-def _copy_file_range(source: int, out: int, size: int, start: int) -> int:
-    return os.copy_file_range(source, out, size, offset_src=start)
-
-
-def _send(source: int, out: int, size: int, start: int) -> int:
-    return os.sendfile(out, source, start, size)
 
 
 def _text(facts: Mapping[int, bytes], tag: int) -> str:

@@ -28,7 +28,6 @@ _LONGEST_STROKE = 8
 _LARGEST_CORNER_SHARE = 0.2
 _CONTRAST = 0.5
 _WORD_BYTES = 8
-_WINDOW_BYTES = 16 << 20
 _SMALLEST_SIDE = 64
 
 
@@ -137,11 +136,58 @@ def check_length(image: ImageFacts, length: int) -> None:
         raise RefusedFileError("Its pixel data are longer or shorter than the image it describes.")
 
 
+class UnusedBits:
+    """Looks at native pixels piece by piece for bits outside the stored ones, but for the sign.
+
+    Parameters
+    ----------
+    image : ImageFacts
+        What the header says.
+    big_endian : bool
+        Byte order of the pixels.
+    """
+
+    def __init__(self, image: ImageFacts, *, big_endian: bool) -> None:
+        stored, allocated = image.bits_stored, image.bits_allocated
+        order = ">" if big_endian else "<"
+        self._dtype = np.dtype(f"{order}u{max(allocated // 8, 1)}")
+        low = image.high_bit + 1 - stored
+        self.is_needed = allocated in {8, 16} and 0 < stored < allocated
+        self.are_set = self.is_needed and low < 0
+        inside = ((1 << stored) - 1) << max(low, 0)
+        self._unused = ((1 << allocated) - 1) & ~inside
+        self._sign = 1 << image.high_bit
+        self._is_signed = image.signed
+        self._is_plainly_signed = image.signed and low == 0
+
+    def look(self, piece: bytes | memoryview | mmap.mmap, start: int = 0, stop: int = -1) -> None:
+        """Look at a piece of whole pixels, or at the part of it that is given."""
+        if self.are_set or not self.is_needed:
+            return
+        length = (len(piece) if stop < 0 else stop) - start
+        pixels = np.frombuffer(piece, self._dtype, length // self._dtype.itemsize, start)
+        if not pixels.size:
+            return
+        if not self._is_signed:
+            self.are_set = bool(_all_bits(pixels) & self._unused)
+        elif self._is_plainly_signed:
+            # All bits above the highest stored one repeat the sign: so the number is in range.
+            numbers = pixels.view(f"{self._dtype.byteorder}i{self._dtype.itemsize}")
+            self.are_set = bool(numbers.max() >= self._sign or numbers.min() < -self._sign)
+        else:
+            # Signed values are extended by their sign up to the highest bit; no overlay is that.
+            above = self._unused & ~(self._sign - 1)
+            extended = np.where(pixels & self._sign, above, 0)
+            self.are_set = bool(np.any((pixels & self._unused) != extended))
+
+
 def check_pixels(  # noqa: PLR0913, PLR0917 - where the pixels are, and how they are meant
     data: bytes | mmap.mmap, start: int, stop: int, image: ImageFacts, profile: Profile,
-    overlay_bits: tuple[int, ...], *, big_endian: bool,
+    overlay_bits: tuple[int, ...], bits: UnusedBits, *, big_endian: bool,
 ) -> list[str]:  # fmt: skip
-    """Look for drawings in unused bits and for drawn text in the corners; return doubts.
+    """Say what unused bits hold, and look for drawn text in the corners; return doubts.
+
+    ``bits`` has looked at all pixels before.
 
     Raises
     ------
@@ -153,7 +199,7 @@ def check_pixels(  # noqa: PLR0913, PLR0917 - where the pixels are, and how they
     order = ">" if big_endian else "<"
     dtype = np.dtype(f"{order}u{image.bits_allocated // 8}")
     doubts = []
-    if _unused_bits_are_set(data, start, stop, dtype, image):
+    if bits.are_set:
         if overlay_bits:
             raise RefusedFileError("An overlay is drawn in the unused bits of its pixels.")
         doubts.append(_doubt(profile.unused_bits, "Bits of its pixels beyond Bits Stored are set."))
@@ -176,39 +222,6 @@ def _doubt(policy: Doubt, sentence: str) -> str:
     if policy is Doubt.REFUSE:
         raise RefusedFileError(sentence)
     return f"{sentence} A person should look at it."
-
-
-def _unused_bits_are_set(
-    data: bytes | mmap.mmap, start: int, stop: int, dtype: np.dtype[np.unsignedinteger],
-    image: ImageFacts,
-) -> bool:  # fmt: skip
-    """Return whether bits outside the stored ones carry something but the sign."""
-    if image.bits_stored >= image.bits_allocated or image.bits_stored == 0:
-        return False
-    low = image.high_bit + 1 - image.bits_stored
-    if low < 0:
-        return True
-    inside = ((1 << image.bits_stored) - 1) << low
-    unused = ((1 << image.bits_allocated) - 1) & ~inside
-    # Signed values are extended by their sign up to the highest bit, which is no overlay.
-    sign = 1 << image.high_bit
-    above = unused & ~(sign - 1)
-    for begin in range(start, stop, _WINDOW_BYTES):
-        count = (min(begin + _WINDOW_BYTES, stop) - begin) // dtype.itemsize
-        pixels = np.frombuffer(data, dtype, count, begin)
-        if not image.signed:
-            found = bool(_all_bits(pixels) & unused)
-        else:
-            extended = np.where(pixels & sign, above, 0)
-            found = bool(np.any((pixels & unused) != extended))
-        del pixels
-        if isinstance(data, mmap.mmap) and hasattr(data, "madvise"):
-            # Pages that were looked at count as memory of this process until they are let go.
-            page = begin // mmap.PAGESIZE * mmap.PAGESIZE
-            data.madvise(mmap.MADV_DONTNEED, page, min(_WINDOW_BYTES, len(data) - page))
-        if found:
-            return True
-    return False
 
 
 def _all_bits(pixels: npt.NDArray[np.unsignedinteger]) -> int:

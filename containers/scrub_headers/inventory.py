@@ -162,6 +162,7 @@ def planned_names(
     """Return the new path of each item's first file, by its number; all differ."""
     taken: set[PurePosixPath] = set()
     names: dict[int, PurePosixPath] = {}
+    repeats: dict[PurePosixPath, int] = {}
     for item in items:
         relative = PurePosixPath(item.paths[0].relative_to(root).as_posix())
         if item.kind is Kind.DICOM:
@@ -170,11 +171,12 @@ def planned_names(
             new = naming.folder(relative.parent) / f"{code.lower()}.dcm"
         else:
             new = naming.file(relative)
-        stem, dot, suffixes = new.name.partition(".")
-        repeat = 1
+        first = new
+        stem, dot, suffixes = first.name.partition(".")
         while new in taken:
-            repeat += 1
-            new = new.with_name(f"{stem}-{repeat}{dot}{suffixes}")
+            # Many copies of one file must not be counted from the beginning each time.
+            repeats[first] = repeats.get(first, 1) + 1
+            new = first.with_name(f"{stem}-{repeats[first]}{dot}{suffixes}")
         taken.add(new)
         names[item.numbers[0]] = new
     return names

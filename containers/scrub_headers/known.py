@@ -31,7 +31,11 @@ COMMON_WORDS = frozenset(
 
 def folded(text: str) -> str:
     """Return a text without case, accents and compatibility forms, for comparing."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
+    plain = text.casefold()
+    if plain.isascii():
+        # Nothing is left to decompose; most texts of headers are so.
+        return plain
+    parts = unicodedata.normalize("NFKD", plain)
     return "".join(each for each in parts if not unicodedata.combining(each))
 
 

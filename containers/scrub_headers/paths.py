@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from containers.scrub_headers.known import KnownIdentities
+from containers.scrub_headers.prose import is_plain_label
 from containers.scrub_headers.pseudonyms import Pseudonyms
 
 WORDS = frozenset(
@@ -38,9 +39,9 @@ _PLAIN_SESSION = re.compile(
     r"\d{1,2}|[A-Za-z]{1,2}\d{1,2}|baseline|followup|pre|post|screening|test|retest",
     re.IGNORECASE,
 )
-_LONG_NUMBER = re.compile(r"\d{4}")
 _SMALL_NUMBER = re.compile(r"\d{1,3}")
 _CODE_LENGTH = 10
+_LABEL_CODE_LENGTH = 6
 SUFFIXES = frozenset(
     {".nii", ".gz", ".hdr", ".img", ".json", ".tsv", ".bval", ".bvec", ".dcm", ".edf", ".bdf",
      ".vhdr", ".vmrk", ".eeg", ".set", ".fdt", ".fif", ".ds", ".con", ".sqd"}
@@ -87,6 +88,16 @@ class Naming:
         replaced = _SUBJECT.sub(lambda found: f"sub-{self.subject(found[1])}", text)
         return _SESSION.sub(lambda found: f"ses-{self.session(found[1])}", replaced)
 
+    def labels(self, text: str) -> str:
+        """Return a name with the values of its entities; one of unknown words becomes a code."""
+        return _ENTITY.sub(lambda found: f"{found[1]}-{self.label(found[2])}", text)
+
+    def label(self, value: str) -> str:
+        """Return the value of an entity, such as that of a task; the same for the same value."""
+        if is_plain_label(value) and not self.known.touches(value):
+            return value
+        return f"x{self.pseudonyms.pseudonym('label', value)[:_LABEL_CODE_LENGTH].lower()}"
+
     def file(self, path: PurePosixPath) -> PurePosixPath:
         """Return the new path of a file below the folder, its suffixes kept."""
         suffixes = "".join(_suffixes(path.name))
@@ -99,16 +110,14 @@ class Naming:
 
     def _part(self, name: str) -> str:
         rest = _SESSION.sub("", _SUBJECT.sub("", name))
-        entities = _ENTITY.findall(rest)
         words = re.split(r"[_\-. ]+", _ENTITY.sub("", rest))
         kept = (
             name.isascii()
             and all(_is_plain_word(each) for each in words if each)
-            and not any(_LONG_NUMBER.search(value) for _, value in entities)
-            and not self.known.touches(rest)
+            and not self.known.touches(" ".join(words))
         )
         if kept:
-            return self.references(name)
+            return self.labels(self.references(name))
         return f"x{self.pseudonyms.pseudonym('name', name)[:_CODE_LENGTH].lower()}"
 
 

@@ -192,8 +192,9 @@ class Pseudonyms:
     def shift_datetime(self, value: str, time: TimeRule = TimeRule.KEEP) -> str | None:
         """Return a moment with its date moved; None where ``shift_date`` gives None.
 
-        Understood: DICOM's DT (``YYYYMMDDHHMMSS.FFFFFF&ZZXX``) and ISO 8601. Time and zone stay
-        as written, or the time becomes zeros of the same form and the zone goes. A moment
+        Understood: DICOM's DT (``YYYYMMDDHHMMSS.FFFFFF&ZZXX``) and ISO 8601. The time stays as
+        written, or becomes zeros of the same form. The zone goes: it tells the part of the world,
+        and Table E.1-1 removes (0008,0201) Timezone Offset From UTC for that. A moment
         without a whole date (``YYYY``, ``YYYYMM``) cannot be moved by days, so it is None.
         """
         text = value.strip("\0 ")
@@ -208,7 +209,7 @@ class Pseudonyms:
             return None
         if time is TimeRule.ZERO:
             return moved + separator + re.sub(r"\d", "0", clock)
-        return moved + separator + clock + (found["zone"] or "")
+        return moved + separator + clock
 
     def _digest(self, kind: str, value: str) -> bytes:
         message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")

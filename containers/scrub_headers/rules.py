@@ -60,7 +60,10 @@ _MARKS = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280303})
 # Groups of image description. Patient (0010), clinical trial (0012), visit (0032, 0038), directory,
 # signature (0400) and encryption, waveform, radiotherapy and printing groups hold nothing that an
 # image needs, so nothing of them stays but what Table E.1-1 retains under an option.
-_GROUPS = frozenset({0x0008, 0x0018, 0x0020, 0x0022, 0x0028, 0x0040, 0x0054, 0x0070, 0x2050})
+_GROUPS = frozenset(
+    {0x0008, 0x0018, 0x0020, 0x0022, 0x0028, 0x0040, 0x0054, 0x0070, 0x2050, 0x5200}
+)
+"""0x5200 are the functional groups of enhanced images, without which these have no geometry."""
 _NEVER = frozenset(
     {
         0x00080001,  # Length to End

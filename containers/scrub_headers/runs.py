@@ -35,6 +35,20 @@ class Run(NamedTuple):
     creator: str
     edges: list[int]
     tags: list[int]
+    parts: list[bytes]
+    rules: list[int]
+
+    def begin(self, number: int) -> Run:
+        """Return the run of the first so many elements."""
+        length, tags, rules = self.edges[number], self.tags[:number], self.rules[:number]
+        return self._replace(
+            raw=self.raw[:length],
+            clean=b"".join(self.parts[:number]),
+            length=length,
+            last=tags[-1],
+            counts=tuple((rule, rules.count(rule)) for rule in set(rules)),
+            facts={tag: value for tag, value in self.facts.items() if tag <= tags[-1]},
+        )
 
 
 class RunMemory:
@@ -56,18 +70,24 @@ class RunMemory:
         self.datasets = 0
         self._changes: dict[int, int] = {}
 
-    def is_here(self, run: Run, data: Data, position: int, limit: int, creator: str) -> bool:
-        """Return whether a remembered run begins here: the same bytes under the same creator."""
+    def here(self, run: Run, data: Data, position: int, limit: int, creator: str) -> Run | None:
+        """Return what of a remembered run begins here: the same bytes under the same creator.
+
+        None where not even some elements are the same.
+        """
         if position + run.length > limit or run.creator != creator:
-            return False
+            return None
         raw = data[position : position + run.length]
         if raw == run.raw:
-            return True
-        self._learn_change(run, raw)
-        return False
+            return run
+        number = self._learn_change(run, raw)
+        return run.begin(number) if number >= SHORTEST_RUN else None
 
-    def _learn_change(self, run: Run, raw: bytes) -> None:
-        """Note which element made a run useless; one that often does ends runs from now on."""
+    def _learn_change(self, run: Run, raw: bytes) -> int:
+        """Note which element ended a run early, and return its place in the run.
+
+        One that often does ends runs from now on.
+        """
         low, high = 0, run.length
         while high - low > 1:
             middle = (low + high) // 2
@@ -75,10 +95,12 @@ class RunMemory:
                 low = middle
             else:
                 high = middle
-        tag = run.tags[bisect.bisect_right(run.edges, low) - 1]
+        place = bisect.bisect_right(run.edges, low) - 1
+        tag = run.tags[place]
         number = self._changes[tag] = self._changes.get(tag, 0) + 1
         if number > _FEW_CHANGES and number * _OFTEN > self.datasets:
             self.changing.add(tag)
+        return place
 
     def remember(
         self, data: Data, seen: list[tuple[int, Known]], end: int, creator: str,
@@ -109,5 +131,5 @@ class RunMemory:
             self.runs.clear()
         self.runs[raw[:8]] = Run(
             raw, b"".join(clean), len(raw), first, last, tuple(counts.items()), facts, creator,
-            edges, [known.tag for _, known in seen],
+            edges, [known.tag for _, known in seen], clean, [known.rule for _, known in seen],
         )  # fmt: skip

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 from containers.check_identity import (
     CheckResult,
+    CheckSettings,
     KnownKind,
     KnownString,
     KnownStrings,
     Status,
     check_tree,
 )
+from containers.check_identity.tables import OPTION_CODES
 from containers.contract import (
     REPORT_DIR_NAME,
     Accounted,
@@ -69,13 +71,11 @@ SITE_PASSPHRASE_PATH = Path("/run/secrets/winxnat-keys-passphrase")
 _DEFAULT_PROFILE = "external"
 _SHOWN = 5
 _SHORTEST_LABEL = 4
-_OWN_LISTS = frozenset({16})
-"""The check compares private elements with a list of its own, shorter than the profiles' list: a
-difference is told as a warning, and does not withhold a copy."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _SUBJECT_FOLDER = re.compile(r"(?:^|/)sub-([A-Za-z0-9]+)(?:/|_)")
-_PLACE_CRITERIA = frozenset({18, 32})
-"""Criteria that a profile breaks on purpose when it retains the institution and its address."""
+_KEEPING_PLACES = frozenset(OPTION_CODES.values()) - {"retain_longitudinal_full_dates"}
+"""What a copy may declare where the profile retains the institution; with its address, which
+criterion 32 refuses unless that is agreed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,8 @@ def _known(
             (KnownKind.DATE, each.dates),
         ):
             found.update(KnownString(kind, value) for value in values)
-    return KnownStrings.of(sorted(found, key=lambda one: (one.kind, one.text))) + extra
+    in_order = sorted(found, key=lambda one: (one.kind, one.text))
+    return KnownStrings.of(in_order, is_from_headers=True) + extra
 
 
 def _beside_dicom(items: Sequence[Item], step_input: StepInput) -> KnownStrings:
@@ -205,7 +206,8 @@ def _beside_dicom(items: Sequence[Item], step_input: StepInput) -> KnownStrings:
             found |= sidecar_identities(item.paths[0])
         if item.recording is not None:
             found |= _of_recording(item.recording)
-    return KnownStrings.of(sorted(found, key=lambda one: (one.kind, one.text)))
+    in_order = sorted(found, key=lambda one: (one.kind, one.text))
+    return KnownStrings.of(in_order, is_from_headers=True)
 
 
 def _of_recording(recording: Recording) -> set[KnownString]:
@@ -296,15 +298,13 @@ def _refuse_if_nothing_is_left(outcomes: Sequence[Outcome], wish: _Wish) -> None
 
 def _check(root: Path, known: KnownStrings, profile: Profile) -> CheckResult:
     """Search the copy for identities; a doubt withholds it."""
-    checked = check_tree(root, known)
+    settings = CheckSettings(
+        options=_KEEPING_PLACES if profile.retain_institution_identity else None
+    )
+    checked = check_tree(root, known, settings=settings)
     # Some criteria are unknown for want of knowledge (no known strings were given): these have no
     # place. A place is something in the copy that could not be judged, which counts as unsafe.
-    exempt = _OWN_LISTS | (_PLACE_CRITERIA if profile.retain_institution_identity else set())
-    blocking = [
-        each
-        for each in checked.unmet
-        if each.criterion.id not in exempt and (each.status is Status.FAIL or each.places)
-    ]
+    blocking = [each for each in checked.unmet if each.status is Status.FAIL or each.places]
     if blocking:
         listed = "; ".join(
             f"criterion {each.criterion.id} ({each.count} places)" for each in blocking
@@ -334,18 +334,9 @@ def _report(
         warnings.append(
             f"{left_out} files are not in the copy; the report lists them by number and reason."
         )
-    differing = [
-        each
-        for each in checked.outcomes
-        if each.criterion.id in _OWN_LISTS and each.status is Status.FAIL
-    ]
-    if differing:
-        listed = ", ".join(str(each.criterion.id) for each in differing)
-        warnings.append(
-            f"The check would keep fewer private elements (criterion {listed}); their values were "
-            "cleaned by the scrubber's rules. A release gate that asks for these criteria refuses "
-            "the copy."
-        )
+    warnings += [
+        each.reason for each in checked.unmet if each.status is Status.UNKNOWN and each.reason
+    ][:1]
     if not is_lasting:
         warnings.append(
             "No key store was given: pseudonyms and date offsets of this run cannot be made "

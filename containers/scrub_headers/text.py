@@ -28,6 +28,10 @@ _DATE = re.compile(
     r"|november|december|jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)(?![a-z]))"
 )
 _FEWEST_DIGITS_OF_A_NUMBER = 6
+# Ages from 90 on, which HIPAA's safe harbour does not let stay.
+_OLD_AGE = re.compile(
+    r"(?<![\d.])(?:9\d|1[0-3]\d)[\s_-]{0,2}(?:y|yr|yrs|yo|years?|y/o)(?![A-Za-z])", re.IGNORECASE
+)
 _VERSION = re.compile(
     r"\d{1,4}(?:\.\d{1,4}){0,5}"
     r"|(?:syngo )?(?:MR ?)?(?:[A-Z]{1,2}\d{2}[A-Z]?\d?)(?:[ -]SP\d{2})?"
@@ -54,16 +58,17 @@ def vocabulary() -> frozenset[str]:
     return frozenset(pieces)
 
 
-def clean_text(text: str, known: KnownIdentities) -> str:
+def clean_text(text: str, known: KnownIdentities, words: frozenset[str] | None = None) -> str:
     """Return what of a text may stay, with its separators; empty where nothing is left.
 
     Only ASCII is kept. A text with an escape character, which switches character sets, goes
-    as a whole.
+    as a whole. ``words`` are those that may stay, where they are not the usual ones.
     """
+    allowed = vocabulary() if words is None else words
     plain = text.strip(_PADDING)
     if not plain or "\x1b" in plain or "\0" in plain:
         return ""
-    shorter = _DATE.sub(" ", _without_long_numbers(plain))
+    shorter = _OLD_AGE.sub(" ", _DATE.sub(" ", _without_long_numbers(plain)))
     kept: list[str] = []
     dropped = shorter != plain or not _PRINTABLE.fullmatch(shorter)
     end = 0
@@ -71,7 +76,7 @@ def clean_text(text: str, known: KnownIdentities) -> str:
         # A letter beyond ASCII at either side makes the word part of a longer, unknown one.
         around = shorter[max(found.start() - 1, 0) : found.start()]
         around += shorter[found.end() : found.end() + 1]
-        if around.isascii() and _may_stay(found[0], known):
+        if around.isascii() and _may_stay(found[0], known, allowed):
             if kept:
                 kept.append(_separator(shorter[end : found.start()]))
             kept.append(found[0])
@@ -121,12 +126,11 @@ def _without_long_numbers(text: str) -> str:
     return _DIGIT_RUN.sub(shorten, text)
 
 
-def _may_stay(word: str, known: KnownIdentities) -> bool:
+def _may_stay(word: str, known: KnownIdentities, words: frozenset[str]) -> bool:
     pieces = _PIECE.findall(word)
-    words = vocabulary()
     for piece in pieces:
         if piece.isalpha():
-            if piece.lower() not in words and not _joins_words(piece):
+            if piece.lower() not in words and not _joins_words(piece, words):
                 return False
         elif piece != "." and len(piece) > _LONGEST_NUMBER:
             return False
@@ -135,10 +139,10 @@ def _may_stay(word: str, known: KnownIdentities) -> bool:
     return any(each != "." for each in pieces) and not known.touches(word)
 
 
-def _joins_words(piece: str) -> bool:
+def _joins_words(piece: str, words: frozenset[str]) -> bool:
     """Return whether a piece is words of the vocabulary joined by capitals."""
     parts = _CAMEL.findall(piece)
-    return len(parts) > 1 and all(len(e) > 1 and e.lower() in vocabulary() for e in parts)
+    return len(parts) > 1 and all(len(e) > 1 and e.lower() in words for e in parts)
 
 
 def _separator(text: str) -> str:

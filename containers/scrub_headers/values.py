@@ -5,7 +5,9 @@ Not here: which decision holds (``rules``), how an element is written (``encodin
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -23,7 +25,15 @@ NUMBER_TEXT = re.compile(_ONE + rb"(?:\\" + _ONE + rb")*+\0?")
 TEXT_IN_NUMBERS = re.compile(rb"[0-9A-Za-z ^._\-]{8}")
 """Eight such bytes in a row: no number in use has this form, but a name in its place would."""
 _LONGEST_NUMBER_TEXT = 16
-_SUSPECT_DIGITS = re.compile(r"\d{7,}")
+_LONG_WHOLE = re.compile(r"(?<![\d.])\d{8,}")
+"""Eight digits before a decimal point: no measure of an image is so large, but dates and numbers
+of patients are so long."""
+_LONG_NUMBERS = frozenset({0x00181074, 0x00181077, 0x00181078, 0x00181079})
+"""Doses in becquerel, which are larger, and the times of their injection."""
+_SUSPECT_DIGITS = re.compile(r"\d{5,}")
+_LETTERS = re.compile(rb"[A-Za-z]{4,}")
+_WHOLE_NUMBERS = {"UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
+_FEW_BYTES = 64
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
@@ -74,7 +84,7 @@ def clean_value(
     if action is Action.EMPTY:
         return b""
     if action is Action.BINARY:
-        return None if TEXT_IN_NUMBERS.search(value) else value
+        return value if _is_plain_binary(vr, value, context) else None
     if action is Action.NUMBER:
         return _clean_number(tag, value, context)
     text = _decoded(value)
@@ -119,12 +129,33 @@ def _clean_number(tag: int, value: bytes, context: CleanContext) -> bytes | None
     text = value.decode("ascii").rstrip(_PADDING)
     if any(len(each.strip()) > _LONGEST_NUMBER_TEXT for each in text.split("\\")):
         return None
-    for each in _SUSPECT_DIGITS.findall(text):
-        if each in context.known.texts:
-            return None
+    if tag not in _LONG_NUMBERS and _LONG_WHOLE.search(text):
+        return None
+    if context.known.texts and any(
+        each in context.known.texts for each in _SUSPECT_DIGITS.findall(text)
+    ):
+        return None
     if tag in _HIGHEST and not _is_below(text, _HIGHEST[tag]):
         return b""
     return value
+
+
+def _is_plain_binary(vr: str, value: bytes, context: CleanContext) -> bool:
+    """Return whether binary numbers hold neither text nor a known identity."""
+    if TEXT_IN_NUMBERS.search(value):
+        return False
+    if not context.known.texts or len(value) > _FEW_BYTES:
+        return True
+    if any(context.known.touches(run.decode("ascii")) for run in _LETTERS.findall(value)):
+        return False
+    code = _WHOLE_NUMBERS.get(vr)
+    if code is None or len(value) % struct.calcsize(code):
+        return True
+    order = ">" if context.big_endian else "<"
+    return not any(
+        math.isfinite(number) and str(int(number)) in context.known.texts
+        for (number,) in struct.iter_unpack(order + code, value)
+    )
 
 
 def _is_below(text: str, highest: float) -> bool:

@@ -102,8 +102,8 @@ def _common(dataset: Dataset, tokens: Tokens) -> PlantedFile:
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         setattr(dataset, keyword, token := tokens.uid())
         places[keyword] = token
+    # No token: four characters stand in pixels by chance. What becomes of it has its own test.
     dataset.PatientAge = "095Y"
-    places["PatientAge"] = "095Y"
     return PlantedFile("vendor, usual attributes", "usual.dcm", write(dataset), places)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from containers.scrub_headers.bids_files import BidsRules, scrub_json, scrub_numbers, scrub_table
+from containers.scrub_headers.bids_files import scrub_json, scrub_numbers, scrub_table
+from containers.scrub_headers.bids_text import BidsRules
 from containers.scrub_headers.errors import RefusedFileError
 from containers.scrub_headers.known import KnownIdentities
 from containers.scrub_headers.paths import Naming
@@ -173,8 +176,6 @@ def test_files_of_numbers_hold_nothing_else(tmp_path: Path, name: str, content: 
         ("sub-A1/ses-02/dwi/sub-A1_ses-02_dwi.bval", "sub-P01/ses-02/dwi/sub-P01_ses-02_dwi.bval"),
         ("Zqxpcjlv/T1w.nii", "CODE/T1w.nii"),
         ("anat/zqxpcjlv_T1w.nii", "anat/CODE.nii"),
-        ("anat/sub-A1_acq-Zqxpcjlv_T1w.nii", "anat/CODE.nii"),
-        ("anat/sub-A1_acq-19540131_T1w.nii", "anat/CODE.nii"),
         ("20260203_Smith/T1w.JSON", "CODE/T1w.json"),
         ("T1w.Smith", "CODE"),
         ("anat/12345.nii", "anat/CODE.nii"),
@@ -191,3 +192,76 @@ def test_names_stay_only_when_all_their_words_are_known(rules: BidsRules, path: 
             assert len(have.partition(".")[0]) == 11
         else:
             assert have == want
+
+
+@pytest.mark.parametrize("label", ["Zqxpcjlv", "19540131", "drsmith", "JS", "ZQXBBBGJ"])
+def test_labels_of_unknown_words_become_codes(rules: BidsRules, label: str):
+    """The value of an entity goes alone, so that the name stays one of BIDS; equal ones agree."""
+    bold, events = (
+        rules.naming.file(PurePosixPath(f"func/sub-A1_task-{label}_{kind}")).name
+        for kind in ("bold.nii.gz", "events.tsv")
+    )
+
+    assert re.fullmatch(r"sub-P01_task-x[a-z2-7]{6}_bold\.nii\.gz", bold)
+    assert events.partition("_events")[0] == bold.partition("_bold")[0]
+    assert scrub_value(rules, "TaskName", label) == bold.split("_")[1].removeprefix("task-")
+
+
+def scrub_value(rules: BidsRules, key: str, value: str) -> object:
+    """Return what becomes of a value of a sidecar."""
+    with TemporaryDirectory() as folder:
+        return scrubbed_json(Path(folder), {key: value}, rules).get(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("TaskDescription", "a picture of the face", "a picture of the face"),
+        ("TaskDescription", "Told by Dr Zqxbbbgj in bed", "by in bed"),
+        ("Instructions", "Call Wumbo", None),
+        ("Units", "mm", "mm"),
+        ("Units", "\u00b5V", "\u00b5V"),
+        ("TaskName", "rest", "rest"),
+        ("ReceiveCoilActiveElements", "HEA;HEP", "HEA;HEP"),
+        ("ManufacturersModelName", "Prisma_fit", "Prisma_fit"),
+        ("SequenceVariant", "SK_SP_MP", "SK_SP_MP"),
+        ("IntendedFor", "func/sub-A1_acq-wumbo_bold.nii.gz", "func/sub-P01_acq-"),
+        ("License", "CC0", "CC0"),
+        ("DatasetDOI", "doi:10.18112/openneuro.ds000001.v1.0.0",
+         "doi:10.18112/openneuro.ds000001.v1.0.0"),
+    ],
+)  # fmt: skip
+def test_words_of_texts_are_those_of_the_standard(
+    rules: BidsRules, key: str, value: str, expected: str | None
+):
+    """A word that BIDS' own descriptions do not use could be a name, and goes."""
+    found = scrub_value(rules, key, value)
+
+    if key == "IntendedFor":
+        assert str(found).startswith(str(expected))
+        assert "wumbo" not in str(found)
+    else:
+        assert found == expected
+
+
+def test_conditions_stay_distinct(tmp_path: Path, rules: BidsRules):
+    """Names of conditions agree between table and dictionary, also where they become codes."""
+    (tmp_path / "x_events.tsv").write_text("onset\ttrial_type\n1\tface\n2\tZqxbbbgj\n3\tWumbo\n")
+    levels = {"face": "a picture of a face", "Zqxbbbgj": "a person", "Wumbo": "another person"}
+
+    scrub_table(tmp_path / "x_events.tsv", tmp_path / "out.tsv", rules)
+    found = scrubbed_json(tmp_path, {"trial_type": {"Levels": levels}}, rules)
+
+    names = table(tmp_path / "out.tsv")["trial_type"]
+    assert len(set(names)) == 3
+    assert names[0] == "face"
+    assert list(found["trial_type"]["Levels"]) == names  # type: ignore[index]
+
+
+def test_a_column_named_for_somebody_goes(tmp_path: Path, rules: BidsRules):
+    """Even numbers of a column whose name holds an unknown word are left out."""
+    (tmp_path / "participants.tsv").write_text("participant_id\tscore\tZqxbbbgj\nsub-A1\t1\t2\n")
+
+    scrub_table(tmp_path / "participants.tsv", tmp_path / "out.tsv", rules)
+
+    assert list(table(tmp_path / "out.tsv")) == ["participant_id", "score"]

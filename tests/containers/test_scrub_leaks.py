@@ -134,3 +134,17 @@ def test_real_files_keep_what_conversion_needs(samples: Path, scrub: Scrubbing):
                 assert [tag for tag in tags if tag not in dataset] == [], planted.name
                 seen.add(series)
     assert seen == needed.keys()
+
+
+@pytest.mark.samples
+def test_ages_of_the_oldest_are_not_told(samples: Path, scrub: Scrubbing):
+    """An age above 89 is written as 90, or not at all."""
+    seen = 0
+    for planted in vendor_corpus(samples):
+        if planted.kind == "vendor, usual attributes":
+            output = scrub(planted.data)
+            assert output is not None, planted.name
+            dataset = pydicom.dcmread(io.BytesIO(output), stop_before_pixels=True)
+            assert str(dataset.get("PatientAge", "")) in {"", "090Y"}, planted.name
+            seen += 1
+    assert seen >= 5

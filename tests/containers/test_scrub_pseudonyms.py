@@ -104,7 +104,7 @@ def test_dates_move_by_whole_days(made: Pseudonyms, value: str, expected: str | 
 @pytest.mark.parametrize(
     ("value", "rule", "expected"),
     [
-        ("20260131123059.123456+0100", TimeRule.KEEP, "19160727123059.123456+0100"),
+        ("20260131123059.123456+0100", TimeRule.KEEP, "19160727123059.123456"),
         ("20260131123059.12", TimeRule.ZERO, "19160727000000.00"),
         ("20260131123059-0500", TimeRule.ZERO, "19160727000000"),
         ("2026-01-31T12:30:59", TimeRule.KEEP, "1916-07-27T12:30:59"),
@@ -119,7 +119,7 @@ def test_dates_move_by_whole_days(made: Pseudonyms, value: str, expected: str | 
 def test_moments_move_with_their_dates(
     made: Pseudonyms, value: str, rule: TimeRule, expected: str | None
 ):
-    """Time and zone follow the rule; a moment without a whole date is given up."""
+    """The time follows the rule, the zone goes; a moment without a whole date is given up."""
     assert made.shift_datetime(value, rule) == expected
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import hyperscan
 
 from containers.check_identity.search.matcher import WINDOW_BYTES, Region, Span
-from containers.check_identity.search.streams import Packing
+from containers.check_identity.search.streams import GLANCE, Packing, starts_well
 
 _MAGICS: tuple[tuple[bytes, Packing], ...] = (
     (rb"\x1f\x8b\x08[\x00-\x1f]", Packing.GZIP),
@@ -65,7 +65,12 @@ def packed_places(
 
         if window and not _all_voxels(base, base + len(window), spans):
             _database().scan(window, match_event_handler=matched)
-        yield from sorted(found)
+        for start, packing in sorted(found):
+            glance = window[start - base : start - base + GLANCE]
+            # Two bytes stand everywhere by chance; it is quicker to try here than in the stream.
+            if packing is Packing.ZLIB and len(glance) == GLANCE and not starts_well(glance):
+                continue
+            yield start, packing
         if len(window) <= WINDOW_BYTES:
             return
         base += WINDOW_BYTES

@@ -66,6 +66,7 @@ class Scan:
     hits: list[Hit] = field(default_factory=list)
     hit_count: int = 0
     left_out: int = 0
+    left_out_at: list[int] = field(default_factory=list)
     size: int = 0
 
 
@@ -158,6 +159,8 @@ class Matcher:
                 return
             if not verdict:
                 scan.left_out += 1
+                if len(scan.left_out_at) < _MAX_HITS:
+                    scan.left_out_at.append(base + start)
                 return
             scan.hit_count += 1
             if len(scan.hits) < _MAX_HITS:
@@ -167,11 +170,13 @@ class Matcher:
             self._database.scan(window, match_event_handler=matched)
 
     def _prove(self, known: KnownStrings) -> None:
+        first: dict[int, str] = {}
+        for entry in self._entries:
+            first.setdefault(entry.known, entry.variant.text)
         for index, each in enumerate(known.strings):
             if index in self.unsearchable:
                 continue
-            texts = [entry.variant.text for entry in self._entries if entry.known == index][:1]
-            sample = f"\n{texts[0] if texts else each.text}\n".encode("utf-16-le")
+            sample = f"\n{first.get(index, each.text)}\n".encode("utf-16-le")
             if not self.scan_bytes(sample).hit_count:
                 raise RuntimeError("the search does not find its own control strings")
 
@@ -209,12 +214,15 @@ def _needed(variants: Iterable[Variant]) -> list[Variant]:
     return needed
 
 
+_ESCAPED = tuple(b"\\x%02x" % byte for byte in range(256))
+
+
 def _compiled(entries: Sequence[_Entry]) -> hyperscan.Database | None:
     if not entries:
         return None
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[b"".join(b"\\x%02x" % byte for byte in each.form.data) for each in entries],
+        expressions=[b"".join(map(_ESCAPED.__getitem__, each.form.data)) for each in entries],
         ids=list(range(len(entries))),
         elements=len(entries),
         flags=[hyperscan.HS_FLAG_CASELESS if each.form.caseless else 0 for each in entries],

@@ -16,11 +16,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
 _READ = 1 << 18
 _IN_MEMORY = 16 << 20
-_GLANCE = 256
+GLANCE = 256
+"""Bytes that are tried first where a zlib stream may begin."""
 _MIN_EMBEDDED = 48
 """Bytes that a stream in the middle of other bytes must give before it is taken for one."""
 
@@ -143,7 +145,7 @@ def members(stream: BinaryIO, packing: Packing, budget: Budget) -> Iterator[Memb
 def embedded(stream: BinaryIO, offset: int, packing: Packing, budget: Budget) -> Member | None:
     """Return the stream that begins at an offset; None where the bytes only look like one."""
     stream.seek(offset)
-    if packing is Packing.ZLIB and not _starts_well(stream.read(_GLANCE)):
+    if packing is Packing.ZLIB and not starts_well(stream.read(GLANCE)):
         return None
     stream.seek(offset)
     trial = Budget(1 << 16, 1, 1)
@@ -162,10 +164,14 @@ def embedded(stream: BinaryIO, offset: int, packing: Packing, budget: Budget) ->
     return _inflated(stream, packing, budget)
 
 
-def _starts_well(data: bytes) -> bool:
-    """Return whether the first bytes can be inflated; most that only look packed cannot."""
+@lru_cache(maxsize=16384)
+def starts_well(data: bytes) -> bool:
+    """Return whether the first bytes can be inflated; most that only look packed cannot.
+
+    Remembered, because the files of a series have the same such places.
+    """
     try:
-        zlib.decompressobj().decompress(data, _GLANCE)
+        zlib.decompressobj().decompress(data, GLANCE)
     except zlib.error:
         return False
     return True

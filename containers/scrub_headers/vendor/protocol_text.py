@@ -9,7 +9,7 @@ In real files a numeric line even holds the scan date (``sSpecPara.lFinalMatrixS
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from containers.scrub_headers.vendor.tables import vendor_terms
@@ -25,9 +25,9 @@ _BEGIN: Final = b"### ASCCONV BEGIN"
 _END: Final = b"### ASCCONV END"
 LARGEST_TEXT: Final = 8_000_000
 """Bytes; a protocol text is 50 to 200 kB, and one of an array coil's 32 elements below 1 MB."""
-_LINE = re.compile(
-    rb"^[ \t]*([A-Za-z_][\w.\[\]]{0,200})[ \t]*=[ \t]*([^\r\n]{1,300}?)[ \t\r]*$", re.MULTILINE
-)
+_LINE = re.compile(rb"[ \t]*([A-Za-z_][\w.\[\]]{0,200})[ \t]*=[ \t]*([^\r\n]{1,300}?)[ \t\r]*")
+_MOST_LINES: Final = 50_000
+_LONGEST_LINE: Final = 600
 _INDEX = re.compile(r"\[(?:\d{1,4}|__attribute__)\]")
 _PLAIN_INDEX = re.compile(r"\d{1,3}")
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,8}", re.ASCII)
@@ -46,22 +46,49 @@ def clean_protocol_text(text: bytes, known: Known) -> bytes | None:
     end = text.find(_END, start)
     if start < 0 or end < 0 or end - start > LARGEST_TEXT:
         return None
+    lines, numbers = _memory_under(known)
     # dcm2niix leaves out the first byte of a text that is no part of a CSA header.
     kept = [b"", b"### ASCCONV BEGIN ###"]
-    for key, value in _LINE.findall(text[start:end]):
-        line = _clean_line(key.decode("latin-1"), value.decode("latin-1"), known)
-        if line is not None:
-            kept.append(line)
+    for line in text[start:end].split(b"\n"):
+        clean = lines.get(line, b"")
+        if clean == b"":
+            found = _LINE.fullmatch(line)
+            clean = None
+            if found is not None:
+                key, value = (each.decode("latin-1") for each in found.groups())
+                clean = _clean_line(key, value, known, numbers)
+            if len(lines) >= _MOST_LINES:
+                lines.clear()
+                numbers.clear()
+            if len(line) <= _LONGEST_LINE:
+                lines[line] = clean
+        if clean is not None:
+            kept.append(clean)
     kept.append(b"### ASCCONV END ###\n")
     return b"\n".join(kept)
 
 
-def _clean_line(key: str, value: str, known: Known) -> bytes | None:
+_Lines = dict[bytes, bytes | None]
+_Numbers = dict[tuple[str, int], bool]
+_latest: list[tuple[Known, _Lines, _Numbers]] = []
+
+
+def _memory_under(known: Known) -> tuple[_Lines, _Numbers]:
+    """Return what became of lines and numbers under the same known identities.
+
+    The protocols of a session share most lines, and the lines most numbers.
+    """
+    if not _latest or _latest[0][0] is not known:
+        _latest[:] = [(known, {}, {})]
+    return _latest[0][1:]
+
+
+def _clean_line(key: str, value: str, known: Known, numbers: _Numbers) -> bytes | None:
     last = _known_key(key)
     if last is None:
         return None
     if not (value.startswith('"') and _text_is_kept(last, value, known)) and not _number_is_kept(
-        last, value, known
+        last, value, known, numbers
     ):
         return None
     return f"{key}\t = \t{value}".encode("latin-1")
@@ -75,10 +102,14 @@ def _words() -> frozenset[str]:
 
 def _known_key(key: str) -> str | None:
     """Return the last word of a key of which every word is in the list, else None."""
+    return _last_word(_INDEX.sub("", key))
+
+
+@lru_cache(maxsize=8192)
+def _last_word(key: str) -> str | None:
     words = _words()
     last = None
-    for part in key.split("."):
-        word = _INDEX.sub("", part)
+    for word in key.split("."):
         if word in words:
             last = word
         elif last is None or _PLAIN_INDEX.fullmatch(word) is None:
@@ -86,11 +117,17 @@ def _known_key(key: str) -> str | None:
     return last
 
 
-def _number_is_kept(word: str, value: str, known: Known) -> bool:
-    if _HEX.fullmatch(value):
-        digits = str(int(value, 16))
-        return not is_date(digits) and not known.touches(digits)
-    return is_number(value, known, vendor_terms().long_numbers.get(word, LONGEST_NUMBER))
+def _number_is_kept(word: str, value: str, known: Known, numbers: _Numbers) -> bool:
+    longest = vendor_terms().long_numbers.get(word, LONGEST_NUMBER)
+    kept = numbers.get((value, longest))
+    if kept is None:
+        if _HEX.fullmatch(value):
+            digits = str(int(value, 16))
+            kept = not is_date(digits) and not known.touches(digits)
+        else:
+            kept = is_number(value, known, longest)
+        numbers[value, longest] = kept
+    return kept
 
 
 def _text_is_kept(word: str, value: str, known: Known) -> bool:

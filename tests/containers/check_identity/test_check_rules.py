@@ -303,20 +303,71 @@ def test_bad_known_strings_are_refused_without_repeating_them(text: str, tmp_pat
 
 
 def test_too_short_strings_make_the_search_unknown(tmp_path: Path) -> None:
-    """Strings of one or two characters, and common words, are counted and not searched for."""
+    """Strings of two letters, and common words, are counted and not searched for."""
     known = KnownStrings.of(
         [
-            KnownString(KnownKind.ID, "7"),
+            KnownString(KnownKind.ID, "ZQ"),
             KnownString(KnownKind.NAME, "Head"),
             KnownString(KnownKind.NAME, "Zqxpcjlv"),
         ]
     )
-    (tmp_path / "a.txt").write_text("head 7")
+    (tmp_path / "a.txt").write_text("head ZQ")
 
     result = check_tree(tmp_path, known)
 
     assert result.outcome(3).status is Status.UNKNOWN
     assert "2 of the known strings" in result.outcome(3).reason
+
+
+@pytest.mark.parametrize("text", ["M", "female", "034Y", "7", "93", "left", "J"])
+def test_what_is_found_everywhere_is_left_to_rules(tmp_path: Path, text: str) -> None:
+    """Sex, age, hand and single letters of a key table keep no clean copy from being clean."""
+    (tmp_path / "key.csv").write_text(f"name,sex\nZqxpcjlv,{text}\n")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.dcm").write_bytes(dicom_bytes(clean_dicom()))
+    (tmp_path / "x" / "README").write_text(f"{text} {text} 034Y")
+
+    result = check_tree(tmp_path / "x", KnownStrings.from_file(tmp_path / "key.csv"))
+
+    assert result.is_clean
+    assert any("judged by where they stand" in each for each in result.notes)
+
+
+def test_a_header_that_ends_with_an_empty_element_is_read(tmp_path: Path) -> None:
+    """An empty last element is no damage (it is no value left on disk)."""
+    made = clean_dicom()
+    del made.PixelData
+    made.RequestedProcedureComments = ""
+    assert next(reversed(list(made))).keyword == "RequestedProcedureComments"
+
+    assert check(tmp_path, x__dcm=dicom_bytes(made)).outcome(26).status is Status.PASS
+
+
+def test_a_large_value_is_read_and_judged(tmp_path: Path) -> None:
+    """A private value of two megabytes is fetched from disk, and its text is seen."""
+    made = clean_dicom()
+    block = made.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
+    block.add_new(0x20, "OB", b"\0" * (2 << 20) + b"Zqxpcjlv")
+
+    result = check(tmp_path, x__dcm=dicom_bytes(made))
+
+    assert result.outcome(26).status is Status.PASS
+    assert result.outcome(17).status is Status.FAIL
+
+
+def test_the_address_of_the_institution_may_be_agreed(tmp_path: Path) -> None:
+    """An address that a file declares as kept is refused unless the release names the option."""
+    made = clean_dicom()
+    made.InstitutionAddress = "Elm Grove"
+    method = Dataset()
+    method.CodeValue, method.CodingSchemeDesignator = "113112", "DCM"
+    method.CodeMeaning = "Retain Institution Identity Option"
+    made.DeidentificationMethodCodeSequence.append(method)
+    (tmp_path / "x.dcm").write_bytes(dicom_bytes(made))
+    agreed = CheckSettings(options=frozenset({"retain_institution_identity"}))
+
+    assert check_tree(tmp_path, KNOWN).outcome(32).status is Status.FAIL
+    assert check_tree(tmp_path, KNOWN, settings=agreed).outcome(32).status is not Status.FAIL
 
 
 def test_originals_give_their_identifiers(tmp_path: Path) -> None:
