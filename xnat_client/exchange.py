@@ -51,6 +51,7 @@ class Call:
     body: bytes | StreamBody | None = None
     accept: tuple[int, ...] = (200, 201)
     retry_connecting: bool = True
+    on_trouble: Callable[[], None] | None = None
 
 
 class TransientError(Exception):

@@ -12,12 +12,14 @@ import itertools
 import json
 import logging
 import random
+import re
 import secrets
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +31,7 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     NewConnectionError,
+    ProtocolError,
     SSLError,
 )
 from urllib3.response import BaseHTTPResponse
@@ -126,6 +129,7 @@ class Transport:
         headers: Mapping[str, str] = _EMPTY,
         body: bytes | StreamBody | None = None,
         accept: tuple[int, ...] = (200, 201),
+        on_trouble: Callable[[], None] | None = None,
     ) -> Answer:
         """Send a request and read the whole answer.
 
@@ -137,13 +141,15 @@ class Transport:
             Completes "Cannot ..." in messages: ``list the sessions of project P``.
         accept : tuple of int
             Statuses that mean success; every other one raises.
+        on_trouble : callable or None
+            Is called after each try that came to nothing, before the pause; may raise to end it.
 
         Raises
         ------
         XnatClientError
             Any of the tree but BadInputError and RunFailedError.
         """
-        call = Call(method, path, doing, query, headers, body, accept)
+        call = Call(method, path, doing, query, headers, body, accept, on_trouble=on_trouble)
         return self._run(call, self._read_all)
 
     def get_json(
@@ -188,15 +194,76 @@ class Transport:
 
         self._run(Call("GET", path, doing), consume)
 
+    def continue_download(  # noqa: PLR0913  # what, where to, and who is told
+        self,
+        path: str,
+        part_path: Path,
+        *,
+        doing: str,
+        count: Callable[[int], None],
+        restart: Callable[[], None],
+        on_trouble: Callable[[], None] | None = None,
+    ) -> tuple[int, str]:
+        """GET a file to the end of what ``part_path`` holds already, by a range if it is known.
+
+        A try that breaks is continued by the next one. Where the server answers a range with the
+        whole file (200), the file is written anew.
+
+        Parameters
+        ----------
+        count, restart : callable
+            Are told the bytes as they come, and that they come anew.
+
+        Returns
+        -------
+        size in bytes, MD5
+            Of the whole file.
+        """
+
+        def consume(response: BaseHTTPResponse) -> None:
+            held = part_path.stat().st_size if part_path.exists() else 0
+            said = response.headers.get("Content-Range", "")
+            if response.status == 416:  # noqa: PLR2004  # the range begins at or behind the end
+                if said != f"bytes */{held}":
+                    part_path.unlink(missing_ok=True)
+                    raise ProtocolError("the rest of the file is not to be had")  # tried anew
+                restart()
+                count(held)
+                return
+            begins = re.match(r"bytes (\d+)-", said)
+            goes_on = response.status == 206 and begins and int(begins.group(1)) == held  # noqa: PLR2004  # the HTTP number says more
+            restart()
+            if goes_on:
+                count(held)
+            with part_path.open("ab" if goes_on else "wb") as file:
+                for chunk in response.stream(CHUNK_BYTES):
+                    file.write(chunk)
+                    count(len(chunk))
+
+        renew = Call("GET", path, doing, accept=(200, 206, 416), on_trouble=on_trouble)
+
+        def ranged() -> Call:
+            held = part_path.stat().st_size if part_path.exists() else 0
+            return replace(renew, headers={"Range": f"bytes={held}-"}) if held else renew
+
+        self._run(ranged, consume)
+        digest, size_bytes = hashlib.md5(usedforsecurity=False), 0
+        with part_path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                size_bytes += len(chunk)
+        return size_bytes, digest.hexdigest()
+
     def digest(self, path: str, *, doing: str) -> tuple[int, str]:
         """GET a file without keeping it; return its size in bytes and its MD5."""
         return self._run(
             Call("GET", path, doing), lambda response: _copy(response, lambda _chunk: None)
         )
 
-    def _run(self, call: Call, consume: Callable[[BaseHTTPResponse], T]) -> T:
+    def _run(self, asked: Call | Callable[[], Call], consume: Callable[[BaseHTTPResponse], T]) -> T:
         renewed = False
         for attempt in itertools.count(1):
+            call = asked() if callable(asked) else asked
             cookies = self._ensure_logged_in()
             try:
                 return self._once(call, consume)
@@ -206,6 +273,8 @@ class Transport:
                 renewed = True
                 self._forget(cookies)
             except TransientError as transient:
+                if call.on_trouble is not None:
+                    call.on_trouble()
                 self._pause(attempt, transient)
         raise AssertionError  # itertools.count never ends
 
@@ -357,7 +426,7 @@ class Transport:
             "timeout": urllib3.Timeout(
                 connect=settings.connect_timeout_s, read=settings.read_timeout_s
             ),
-            "maxsize": 8,
+            "maxsize": settings.connections,
         }
         if settings.ca_bundle is not None:
             kind = "ca_cert_dir" if settings.ca_bundle.is_dir() else "ca_certs"

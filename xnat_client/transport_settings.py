@@ -32,6 +32,8 @@ class TransportSettings:
         Pause after the first failed try; doubled each time, with jitter, up to the longest.
     longest_retry_after_s : float
         A longer ``Retry-After`` is not waited for.
+    connections : int
+        Connections that are kept open.
     ca_bundle : Path or None
         Certificates to trust instead of the system's. Verification cannot be turned off.
     allow_http : bool
@@ -44,6 +46,7 @@ class TransportSettings:
     first_pause_s: float = 0.5
     longest_pause_s: float = 30.0
     longest_retry_after_s: float = 300.0
+    connections: int = 8
     ca_bundle: Path | None = None
     allow_http: bool = False
 

@@ -48,6 +48,22 @@ def test_the_password_is_readable_by_its_owner_only_and_in_no_argument(tmp_path:
     assert password.encode() not in arguments
 
 
+def test_other_users_of_the_machine_read_nothing(tmp_path: Path) -> None:
+    """A new folder is its owner's only; in one that others may read, all that matters is."""
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    for folder in (tmp_path / "new" / "sandbox", shared):
+        sandbox_process.start(folder, engine="process")
+        sandbox_process.stop(folder)
+
+    new = stat.S_IMODE((tmp_path / "new" / "sandbox").stat().st_mode)
+    open_to_others = {
+        path.name for path in shared.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077
+    }
+    assert new == 0o700
+    assert open_to_others <= {"server.lock", "server.log", "server.json"}  # no data in any of them
+
+
 def test_a_second_start_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     """Two servers never share a folder; the message says where the first one answers."""
     server = sandbox_process.start(tmp_path, engine="process")

@@ -291,20 +291,20 @@ def test_fetch_command_brings_a_resource(
     assert (tmp_path / "out" / "sub-01" / "anat" / "a.json").read_bytes() == b"{}"
 
 
-def test_upload_command(sandbox: Any, project_id: str, dicom_folder: Path) -> None:
-    """The program sends, prints the receipt as JSON, and refuses the second time with 5."""
+def test_upload_command(sandbox: Any, project_id: str, dicom_folder: Path, tmp_path: Path) -> None:
+    """The program sends and prints the receipt; another upload to the same label is refused."""
     arguments = [
         "upload", str(dicom_folder), "--project", project_id, "--subject", "S1",
         "--session", "E1", "--json",
     ]  # fmt: skip
 
-    first = _winxnat(sandbox, *arguments)
-    second = _winxnat(sandbox, *arguments)
+    first = _winxnat(sandbox, *arguments, "--state", str(tmp_path / "first.sqlite"))
+    second = _winxnat(sandbox, *arguments, "--state", str(tmp_path / "second.sqlite"))
 
     assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout)["files_verified"] == 5
+    assert json.loads(first.stdout.splitlines()[-1])["files_confirmed"] == 5
     assert first.stderr == ""
-    assert second.returncode == 5
+    assert second.returncode == 3
     assert "exists already" in second.stderr
     assert second.stdout == ""
 

@@ -9,12 +9,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from xnat_client.session import XnatServer
+    from xnat_client.transport_settings import TransportSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,17 +43,34 @@ def json_option(command: F) -> F:
     )
 
 
-def open_server(server: str | None, user: str | None) -> XnatServer:
+def open_server(
+    server: str | None, user: str | None, settings: TransportSettings | None = None
+) -> XnatServer:
     """Log in, and say on stderr where the credentials came from."""
     from xnat_client.session import connect  # noqa: PLC0415  # keeps `--help` quick
 
-    opened = connect(server, user)
+    opened = connect(server, user, settings=settings)
     if sys.stderr.isatty():
         click.echo(
             f"Logged in to {opened.transport.host} (password from: {opened.credentials.source}).",
             err=True,
         )
     return opened
+
+
+def transfer_settings(connections: int) -> TransportSettings:
+    """Return the patience of long transfers.
+
+    A server that is started again needs a minute; a busy one is asked again soon.
+    """
+    from xnat_client.transport_settings import TransportSettings  # noqa: PLC0415  # see open_server
+
+    return replace(
+        TransportSettings.from_environment(),
+        max_attempts=9,
+        first_pause_s=0.2,
+        connections=connections,
+    )
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""From a folder of DICOM files to one verified session on the server.
+"""From folders of research data to verified sessions and resources on the server.
 
-Belongs here: looking at the folder (``scan``), sending and verifying (``send``).
+Belongs here: looking (``survey``, ``scan``), planning (``plan``), sending (``bulk``, ``send``).
 Does not belong here: HTTP itself (``transport``), listing what the server holds (``resources``).
 """

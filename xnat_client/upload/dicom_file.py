@@ -10,11 +10,13 @@ import hashlib
 import hmac
 import io
 import os
+import re
 import secrets
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -33,14 +35,22 @@ _KEY = secrets.token_bytes(32)
 _PREAMBLE_BYTES = 128
 _HEADER_BYTES = 8
 _PIXEL_DATA = 0x7FE00010
+_STUDY_DATE = 0x00080020
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _DEFER_BYTES = 4096
 _TAGS = (
     "SOPClassUID", "SOPInstanceUID", "Modality", "PatientName", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "SeriesNumber", "SamplesPerPixel", "PhotometricInterpretation",
     "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "FloatPixelData", "DoubleFloatPixelData",
-    "PixelData", "PixelDataProviderURL",
+    "PixelData", "PixelDataProviderURL", "PatientBirthDate", "AccessionNumber", "StudyDate",
+    "SpecificCharacterSet",
 )  # fmt: skip
+_IDENTITY = ("PatientID", "PatientName", "PatientBirthDate", "AccessionNumber")
+_IDENTITY_TAGS = (0x00100020, 0x00100010, 0x00100030, 0x00080050, 0x00080005)
+"""The elements of ``_IDENTITY``, and (0008,0005) SpecificCharacterSet, by which they are read."""
+_KNOWN: dict[bytes, tuple[bytes, frozenset[bytes]]] = {}
+_MOST_KNOWN = 1000
+_SHORTEST_NAME = 3
 _PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 
 
@@ -66,6 +76,12 @@ class DicomFile:
         Of the whole file: what XNAT lists, and what a zip entry needs.
     patient : bytes
         Keyed digest of PatientID and PatientName; comparable within this process only.
+    identity : frozenset of bytes
+        Keyed digests of the patient's names, numbers and birth date, to find them in labels.
+    study_date : str
+        (0008,0020) as YYYYMMDD, or empty.
+    elements : tuple of (name, value)
+        What the caller asked for; may identify a person, so it is never shown.
     """
 
     path: Path
@@ -79,6 +95,9 @@ class DicomFile:
     instance_uid: str
     modality: str
     patient: bytes
+    identity: frozenset[bytes] = field(default=frozenset(), repr=False)
+    study_date: str = field(default="", repr=False)
+    elements: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class _WatchedFile(io.BufferedIOBase):
@@ -116,8 +135,19 @@ class _WatchedFile(io.BufferedIOBase):
         return self._stream.tell()
 
 
-def read_dicom_file(path: Path, position: int) -> DicomFile:
+def identity_digest(text: str) -> bytes:
+    """Return the keyed digest of a text, blind to case and to all but letters and digits."""
+    plain = "".join(character for character in text.casefold() if character.isalnum())
+    return hmac.digest(_KEY, plain.encode("utf-8", errors="surrogateescape"), "sha256")
+
+
+def read_dicom_file(path: Path, position: int, elements: Iterable[str] = ()) -> DicomFile:
     """Read a file once for its header and once for its checksums.
+
+    Parameters
+    ----------
+    elements : iterable of str
+        Keywords of further elements to read, such as ``AccessionNumber``.
 
     Raises
     ------
@@ -133,12 +163,15 @@ def read_dicom_file(path: Path, position: int) -> DicomFile:
         warnings.simplefilter("ignore")
         size_bytes = os.fstat(stream.fileno()).st_size
         has_preamble = _looks_like_dicom(stream, size_bytes)
-        dataset, ended_early = _parse(stream, size_bytes, has_preamble=has_preamble)
+        dataset, ended_early = _parse(
+            stream, size_bytes, has_preamble=has_preamble, more=tuple(elements)
+        )
         _check_kind(dataset, has_preamble=has_preamble)
         if ended_early:
             raise DamagedError("the file ends before its last element does")
         _check_pixels(dataset)
         md5, crc32 = _checksums(stream)
+        patient, identity = _who(dataset)
         return DicomFile(
             path=path,
             position=position,
@@ -150,7 +183,10 @@ def read_dicom_file(path: Path, position: int) -> DicomFile:
             series_number=_number(dataset, "SeriesNumber"),
             instance_uid=_uid(dataset, "SOPInstanceUID"),
             modality=str(dataset.get("Modality", "") or ""),
-            patient=_patient_digest(dataset),
+            patient=patient,
+            identity=identity,
+            study_date=(_raw(dataset, _STUDY_DATE) or b"").decode("ascii", "replace").strip(" \0"),
+            elements=tuple((name, _text(dataset, name)) for name in elements),
         )
 
 
@@ -173,14 +209,16 @@ def _looks_like_dicom(stream: BinaryIO, size_bytes: int) -> bool:
     raise NotDicomError("not DICOM (neither the DICM prefix nor a DICOM element at its start)")
 
 
-def _parse(stream: BinaryIO, size_bytes: int, *, has_preamble: bool) -> tuple[FileDataset, bool]:
+def _parse(
+    stream: BinaryIO, size_bytes: int, *, has_preamble: bool, more: tuple[str, ...] = ()
+) -> tuple[FileDataset, bool]:
     watched = _WatchedFile(stream, size_bytes)
     try:
         dataset = pydicom.dcmread(
             cast("BinaryIO", watched),
             defer_size=_DEFER_BYTES,
             force=not has_preamble,
-            specific_tags=list(_TAGS),
+            specific_tags=[*_TAGS, *more],
         )
     except zlib.error:
         raise DamagedError("its compressed content is cut off or damaged") from None
@@ -249,12 +287,54 @@ def _number(dataset: FileDataset, name: str) -> int | None:
         return None
 
 
-def _patient_digest(dataset: FileDataset) -> bytes:
-    def plain(name: str) -> str:
-        return " ".join(str(dataset.get(name, "") or "").rstrip("^ ").casefold().split())
+def _who(dataset: FileDataset) -> tuple[bytes, frozenset[bytes]]:
+    """Return the patient's digest, and the digests of what identifies the patient.
 
-    both = f"{plain('PatientID')}\0{plain('PatientName')}"
+    The values of one series are the same bytes in every file, and decoding names is dear.
+    """
+    raw = tuple(_raw(dataset, tag) for tag in _IDENTITY_TAGS)
+    key = b""
+    if None not in raw:
+        key = hmac.digest(_KEY, b"\0".join(value or b"" for value in raw), "sha256")
+    known = _KNOWN.get(key)
+    if known is None:
+        texts = [_text(dataset, name) for name in _IDENTITY]
+        known = (_patient_digest(texts[0], texts[1]), _identity(*texts))
+        if key and len(_KNOWN) < _MOST_KNOWN:
+            _KNOWN[key] = known
+    return known
+
+
+def _raw(dataset: FileDataset, tag: int) -> bytes | None:
+    """Return an element's bytes, b"" if there is none, or None if they are decoded already."""
+    if tag not in dataset:
+        return b""
+    element: Any = dataset.get_item(tag)
+    value = element.value if isinstance(element, RawDataElement) else None
+    return value if isinstance(value, bytes) else None
+
+
+def _patient_digest(patient_id: str, name: str) -> bytes:
+    def plain(text: str) -> str:
+        return " ".join(text.rstrip("^ ").casefold().split())
+
+    both = f"{plain(patient_id)}\0{plain(name)}"
     return hmac.digest(_KEY, both.encode("utf-8", errors="surrogateescape"), "sha256")
+
+
+def _text(dataset: FileDataset, name: str) -> str:
+    try:
+        return str(dataset.get(name, "") or "").strip()
+    except (TypeError, ValueError):
+        return ""  # a value that cannot be read gives no label
+
+
+def _identity(patient_id: str, name: str, birth_date: str, accession: str) -> frozenset[bytes]:
+    # Single letters and initials would be found in every code.
+    parts = [part for part in re.split(r"[\^\s=,]+", name) if len(part) >= _SHORTEST_NAME]
+    joined = ["".join(parts), "".join(reversed(parts))]
+    whole = [text for text in (patient_id, birth_date, accession, *parts, *joined) if text]
+    return frozenset(identity_digest(text) for text in whole)
 
 
 def _checksums(stream: BinaryIO) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,69 @@ def zip_chunks(entries: Sequence[ZipEntry]) -> Iterator[bytes]:
     yield directory + _end(len(entries), offset, len(directory))
 
 
+@dataclass(frozen=True, slots=True)
+class SmallFile:
+    """A file that is read in one go while the archive is sent; fields as of a ZipEntry."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    label: str
+
+
+def small_zip_size(files: Sequence[SmallFile]) -> int:
+    """Return the exact length in bytes of what ``small_zip_chunks`` yields."""
+    return zip_size([ZipEntry(f.name, f.path, f.size_bytes, 0, f.label) for f in files])
+
+
+def small_zip_chunks(
+    files: Sequence[SmallFile], take_content: Callable[[SmallFile, bytes], None]
+) -> Iterator[bytes]:
+    """Yield an archive of small files, each read once: its CRC is taken on the way.
+
+    Parameters
+    ----------
+    take_content : callable
+        Is given each file with its content, for a checksum.
+
+    Raises
+    ------
+    BadInputError
+        A file changed its size, or can no longer be read.
+    """
+    offset = 0
+    central: list[bytes] = []
+    for file in files:
+        try:
+            content = file.path.read_bytes()
+        except OSError as error:
+            raise _gone(file.label, error) from error
+        if len(content) != file.size_bytes:
+            raise _changed(file.label)
+        take_content(file, content)
+        entry = ZipEntry(file.name, file.path, len(content), zlib.crc32(content), file.label)
+        central.append(_central_record(entry, offset))
+        header = _local_header(entry)
+        yield header + content
+        offset += len(header) + len(content)
+    directory = b"".join(central)
+    yield directory + _end(len(files), offset, len(directory))
+
+
+def _gone(label: str, error: OSError) -> BadInputError:
+    return BadInputError(
+        f"{label} can no longer be read ({error.strerror or type(error).__name__}). The "
+        "upload was broken off; try again when the folder is at rest."
+    )
+
+
+def _changed(label: str) -> BadInputError:
+    return BadInputError(
+        f"{label} was changed during the upload, which was broken off. Try again when "
+        "nothing writes to the folder."
+    )
+
+
 def _content(entry: ZipEntry) -> Iterator[bytes]:
     crc32 = size_bytes = 0
     try:
@@ -80,15 +143,9 @@ def _content(entry: ZipEntry) -> Iterator[bytes]:
                     break
                 yield chunk
     except OSError as error:
-        raise BadInputError(
-            f"{entry.label} can no longer be read ({error.strerror or type(error).__name__}). The "
-            "upload was broken off; try again when the folder is at rest."
-        ) from error
+        raise _gone(entry.label, error) from error
     if (size_bytes, crc32) != (entry.size_bytes, entry.crc32):
-        raise BadInputError(
-            f"{entry.label} was changed during the upload, which was broken off. Try again when "
-            "nothing writes to the folder."
-        )
+        raise _changed(entry.label)
 
 
 def _local_header(entry: ZipEntry) -> bytes:
