@@ -1,0 +1,1 @@
+"""Pictures and pages of one image's quality. Not here: measures, pages of a whole project."""
