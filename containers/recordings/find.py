@@ -45,8 +45,9 @@ def find_recordings(folder: Path) -> tuple[Recording | RefusedFile, ...]:
 
 
 def _is_catalog_file(found: Recording | RefusedFile) -> bool:
-    is_alone = isinstance(found, RefusedFile) and not found.path.is_symlink()
-    return is_alone and is_catalog(found.path)
+    if isinstance(found, Recording) or found.path.is_symlink():
+        return False
+    return is_catalog(found.path)
 
 
 def _path_of(found: Recording | RefusedFile) -> Path:

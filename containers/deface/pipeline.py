@@ -1,0 +1,223 @@
+"""Defaces one image in memory and judges the result; gives bytes only if every gate is passed.
+
+Not here: folders and reports (``step``), pages (``page``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from containers.deface import cut as cuts
+from containers.deface import gates, registration, renders
+from containers.deface.gates import Gate, Limits
+from containers.deface.head import Head, see_head
+from containers.deface.images import HeadImage, in_file_order, mask_file, with_cut
+from containers.deface.registration import Fit, Reference
+from containers.deface.template import Template
+from qc.brain_mask import BrainMaskNetwork
+
+_FAST_DICE = 0.93
+"""Of the first fit; above it, fast mode does without the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to deface."""
+
+    limits: Limits
+    keep_nasion: bool = False
+    is_fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all images of a run share."""
+
+    template: Template
+    network: BrainMaskNetwork
+    scratch_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image.
+
+    Parameters
+    ----------
+    result, mask : bytes or None
+        Whole files, unpacked; None where a gate was not passed.
+    has_face : bool
+        False where there was nothing to cut; the result then equals the input.
+    reference : Reference or None
+        For other images of the session, where this one passed.
+    before, after : tuple of bytes
+        Pictures (PNG) from outside; both show a face where something went wrong.
+    """
+
+    gates: tuple[Gate, ...]
+    fits: tuple[Fit, ...]
+    chosen: str
+    has_face: bool
+    removed: float
+    result: bytes | None
+    mask: bytes | None
+    reference: Reference | None
+    before: tuple[bytes, ...]
+    after: tuple[bytes, ...]
+    slices: bytes | None
+
+    @property
+    def failed(self) -> tuple[Gate, ...]:
+        """Return the gates that were not passed."""
+        return tuple(each for each in self.gates if not each.is_passed)
+
+
+def deface(
+    image: HeadImage, tools: Tools, settings: Settings, reference: Reference | None = None
+) -> Outcome:
+    """Deface an image.
+
+    Parameters
+    ----------
+    reference : Reference, optional
+        An image of the same session that passed; one more way to fit.
+    """
+    head = see_head(image.volume, image.voxel_mm, tools.network)
+    to_world = image.affine_ras @ np.diag([*(1 / np.array(image.voxel_mm)), 1.0])
+    fits: list[Fit] = []
+    if reference is not None:
+        fit, head = registration.fit_by_reference(head, to_world, tools.template, reference)
+        fits.append(fit)
+    judged = gates.judge_head(head)
+    if not all(each.is_passed for each in judged):
+        return _refused(head, judged, fits)
+    if head.is_brain_lent:
+        # Fits by a lent brain bear nothing out: the one of the whole head must agree.
+        settings = replace(
+            settings, is_fast=False, limits=replace(settings.limits, needs_second=True)
+        )
+        second = _second_fit(head, tools)
+        fits += [second] if second else []
+    else:
+        fits += _own_fits(head, tools, settings)
+    best, other = gates.choose(fits, settings.limits)
+    if best is None:
+        judged.append(_no_fit(fits, settings.limits))
+        return _refused(head, judged, fits)
+    judged += gates.judge_fit(head, tools.template, best, other, settings.limits)
+    cut = cuts.plan_cut(head, tools.template, best.matrix, keep_nasion=settings.keep_nasion)
+    planned = [cut]
+    if other:
+        planned.append(
+            cuts.plan_cut(head, tools.template, other.matrix, keep_nasion=settings.keep_nasion)
+        )
+    has_face = gates.has_face(head, planned)
+    if has_face:
+        judge = (other or best).matrix
+        judged += gates.judge_cut(head, tools.template, cut, judge, settings.limits)
+    found = _Found(head, tuple(judged), tuple(fits), best, cut, has_face=has_face)
+    return _finished(image, found, Reference(head, best, to_world))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    head: Head
+    judged: tuple[Gate, ...]
+    fits: tuple[Fit, ...]
+    best: Fit
+    cut: cuts.Cut
+    has_face: bool
+
+
+def _finished(image: HeadImage, found: _Found, reference: Reference) -> Outcome:
+    head, judged = found.head, found.judged
+    full = cuts.full_size(found.cut, head)
+    if not found.has_face:
+        full[:] = False
+    removed = in_file_order(full, image)
+    result = with_cut(image, removed)
+    judged = (*judged, _bytes_gate(image, result, removed))
+    is_safe = all(each.is_passed for each in judged)
+    bright = renders.brightness(head.volume)
+    after = np.where(found.cut.coarse & found.has_face, 0, head.volume)
+    return Outcome(
+        gates=judged,
+        fits=found.fits,
+        chosen=found.best.name,
+        has_face=found.has_face,
+        removed=float(full.mean()),
+        result=result if is_safe else None,
+        mask=mask_file(image, removed) if is_safe else None,
+        reference=reference if is_safe else None,
+        before=tuple(renders.draw_views(head.volume, head.grid, bright)),
+        after=tuple(renders.draw_views(after, head.grid, bright)),
+        slices=renders.draw_slices(head.volume, found.cut.coarse & found.has_face, head.grid),
+    )
+
+
+def _refused(head: Head, judged: Sequence[Gate], fits: Sequence[Fit]) -> Outcome:
+    return Outcome(
+        gates=tuple(judged),
+        fits=tuple(fits),
+        chosen="",
+        has_face=True,
+        removed=0.0,
+        result=None,
+        mask=None,
+        reference=None,
+        before=tuple(renders.draw_views(head.volume, head.grid)),
+        after=(),
+        slices=renders.draw_slices(head.volume, head.brain, head.grid),
+    )
+
+
+def _own_fits(head: Head, tools: Tools, settings: Settings) -> list[Fit]:
+    # The second fit is a program of its own, so it can run beside the first.
+    with ThreadPoolExecutor(1) as beside:
+        second = None if settings.is_fast else beside.submit(_second_fit, head, tools)
+        first = registration.fit_by_brain(head, tools.template)
+        if settings.is_fast and first.dice < _FAST_DICE:
+            second = beside.submit(_second_fit, head, tools)
+        other = second.result() if second else None
+    return [first, other] if other else [first]
+
+
+def _second_fit(head: Head, tools: Tools) -> Fit | None:
+    return registration.fit_by_head(head, tools.template, tools.scratch_dir)
+
+
+def _no_fit(fits: Sequence[Fit], limits: Limits) -> Gate:
+    best = max((fit.dice for fit in fits if gates.is_plausible(fit)), default=0.0)
+    return Gate(
+        "overlap of brains (Dice)",
+        best,
+        f"at least {limits.least_dice}",
+        is_passed=False,
+        reason="no fit of the average head covers the brain well enough",
+    )
+
+
+def _bytes_gate(image: HeadImage, result: bytes, removed: NDArray[np.bool_]) -> Gate:
+    """Count bytes that differ outside the cut, comparing whole files and not what was planned."""
+    before = np.frombuffer(image.content, np.uint8)
+    after = np.frombuffer(result, np.uint8)
+    if before.size != after.size:
+        return Gate("bytes changed outside the cut", float("inf"), "0", False, "the size changed")  # noqa: FBT003
+    changed = np.flatnonzero(before != after)
+    voxels = (changed - image.offset) // image.stored.dtype.itemsize
+    inside = (voxels >= 0) & (voxels < image.stored.size)
+    allowed = removed.ravel(order="F")
+    wrong = int((~inside).sum()) + int((~allowed[voxels[inside]]).sum())
+    return Gate(
+        "bytes changed outside the cut",
+        float(wrong),
+        "0",
+        wrong == 0,
+        "more than the face was changed",
+    )

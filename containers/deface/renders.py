@@ -1,0 +1,115 @@
+"""Draws a head from outside, lit from the front, so that a person can see what is left of a face.
+
+Not here: the page that shows the pictures (``page``).
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from containers.deface.grids import carry
+from containers.deface.template import Field, Grid
+
+VIEWS_DEG = (0.0, 35.0, -35.0, 90.0)
+"""Turns to the side: from the front, half from either side, from the right."""
+_STEP_MM = 1.5
+_SMOOTHING = 0.7
+_LEVEL = 0.12
+_BRIGHT = 98.0
+
+
+def draw_views(volume: Field, grid: Grid, bright: float | None = None) -> list[bytes]:
+    """Return one PNG file for each of `VIEWS_DEG`.
+
+    Parameters
+    ----------
+    bright : float, optional
+        Intensity of bright tissue; two images drawn with the same value can be compared.
+    """
+    level = _LEVEL * (brightness(volume) if bright is None else bright)
+    return [_png(_front(_turned(volume, grid, angle), level)) for angle in VIEWS_DEG]
+
+
+def brightness(volume: Field) -> float:
+    """Return the intensity of bright tissue."""
+    positive = volume[volume > 0]
+    return float(np.percentile(positive, _BRIGHT)) if positive.size else 1.0
+
+
+def draw_slices(volume: Field, cut: NDArray[np.bool_], grid: Grid) -> bytes:
+    """Return a PNG file with slices from the side and from above; what goes is red."""
+    middle = [size // 2 for size in volume.shape]
+    brain_height = int(volume.shape[2] * 0.45)
+    panels = [
+        _slice(volume, cut, grid, 0, place) for place in (middle[0], int(volume.shape[0] * 0.36))
+    ]
+    panels += [_slice(volume, cut, grid, 2, brain_height)]
+    height = max(panel.height for panel in panels)
+    sheet = Image.new("RGB", (sum(panel.width for panel in panels), height))
+    left = 0
+    for panel in panels:
+        sheet.paste(panel, (left, 0))
+        left += panel.width
+    return _file(sheet)
+
+
+def _slice(volume: Field, cut: NDArray[np.bool_], grid: Grid, axis: int, place: int) -> Image.Image:
+    grey = np.clip(np.take(volume, place, axis) / max(brightness(volume), 1e-6), 0, 1) ** 0.7
+    colour = np.repeat(grey[..., None], 3, axis=2)
+    gone = np.take(cut, place, axis)
+    colour[gone] *= 0.6
+    colour[gone, 0] += 0.4
+    turned = np.flipud(colour.transpose(1, 0, 2))
+    across, up = [step for each, step in enumerate(grid.spacing_mm) if each != axis]
+    size = (round(turned.shape[1] * across), round(turned.shape[0] * up))
+    return Image.fromarray((turned * 255).astype(np.uint8)).resize(size)
+
+
+def _turned(volume: Field, grid: Grid, angle_deg: float) -> Field:
+    """Return the head turned about its vertical axis, on a grid of equal steps."""
+    extent = np.array(grid.shape) * grid.spacing_mm
+    side = float(np.hypot(extent[0], extent[1]))
+    size = (int(side / _STEP_MM), int(side / _STEP_MM), int(extent[2] / _STEP_MM))
+    middle = np.array(grid.origin_mm) + extent / 2
+    start = [middle[0] - side / 2, middle[1] - side / 2, grid.origin_mm[2]]
+    onto = Grid((size[0], size[1], size[2]), (_STEP_MM,) * 3, (start[0], start[1], start[2]))
+    angle = np.deg2rad(angle_deg)
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:3, 3] = middle - matrix[:3, :3] @ middle
+    smoothed: Field = ndimage.gaussian_filter(carry(volume, grid, onto, matrix), _SMOOTHING)
+    return smoothed
+
+
+def _front(volume: Field, level: float) -> NDArray[np.float64]:
+    """Return the first surface seen from the front, shaded by its slope."""
+    solid = volume > level
+    depth = np.argmax(solid[:, ::-1, :], axis=1).astype(np.float64)
+    is_hit = solid.any(axis=1)
+    depth[~is_hit] = volume.shape[1]
+    # The slope between voxels is smoother where the surface is placed between them, too.
+    index = np.clip(volume.shape[1] - 1 - depth.astype(int), 0, volume.shape[1] - 2)
+    grid = np.ogrid[: volume.shape[0], : volume.shape[2]]
+    near = volume[grid[0], index, grid[1]]
+    beyond = volume[grid[0], index + 1, grid[1]]
+    part = np.clip((near - level) / np.maximum(near - beyond, 1e-6), 0, 1)
+    surface = ndimage.gaussian_filter(depth - part, 0.8)
+    across, up = np.gradient(surface)
+    light = 1.0 / np.sqrt(1 + across**2 + up**2)
+    shade = np.where(is_hit, 0.12 + 0.88 * light, 0.0)
+    return np.flipud(shade.T)
+
+
+def _png(shade: NDArray[np.float64]) -> bytes:
+    return _file(Image.fromarray((np.clip(shade, 0, 1) * 255).astype(np.uint8)))
+
+
+def _file(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,142 @@
+"""Says which images of a folder show a face, by BIDS names, sidecars and kind of file.
+
+Unknown counts as "shows a face". Not here: whether an image can be read (``images``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+
+from containers.deface.images import SUFFIXES, is_image
+
+_BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)")
+_KNOWN_FOLDER = re.compile(
+    r"(sub|ses)-[A-Za-z0-9]+|anat|func|fmap|dwi|perf|pet|ct|bids|BIDS|scans|SCANS|resources"
+    r"|RESOURCES|NIFTI|NIFTI_RAW|\d{1,6}"
+)
+_NO_FACE = MappingProxyType(
+    {
+        "functional": {"bold", "sbref", "cbv"},
+        "diffusion": {"dwi"},
+        "perfusion": {"asl", "m0scan"},
+        "spin-echo field map": {"epi"},
+    }
+)
+_NOT_YET = MappingProxyType(
+    {
+        "phase": {"phase", "phase1", "phase2", "phasediff", "fieldmap"},
+        "mask or segmentation": {"mask", "dseg", "probseg", "defacemask"},
+    }
+)
+_REFUSED = MappingProxyType({"PET": {"pet"}, "CT": {"ct"}})
+_REFUSED_MODALITIES = frozenset({"CT", "PT", "NM"})
+_REFERENCES = ("T1w", "UNIT1", "MPRAGE", "T1map", "PDw", "T2w", "FLAIR")
+_OWN_RESOURCES = frozenset({"DEFACED", "DEFACE_REPORT"})
+"""Of a session: what earlier runs left there."""
+_SIDECAR_LIMIT = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image of the folder.
+
+    Parameters
+    ----------
+    path : Path
+    shown : str
+        What reports call it: the BIDS name, or "image 3" by the order of paths, because any
+        other name may be a person's.
+    target : PurePosixPath
+        Path of the result below the folder of results.
+    left_out : str
+        Why it is not defaced and not handed on; empty if it is to be defaced.
+    is_refused : bool
+        Whether it may show a face but is of a kind that the step is not made for.
+    rank : int
+        Among the references of a session; the smallest is the best.
+    """
+
+    path: Path
+    shown: str
+    target: PurePosixPath
+    left_out: str
+    is_refused: bool
+    rank: int
+
+
+def find_images(folder: Path) -> list[Found]:
+    """Return the images below a folder, in the order of their paths."""
+    paths = sorted(
+        (
+            path
+            for path in folder.rglob("*")
+            if path.is_file()
+            and is_image(path)
+            and not _OWN_RESOURCES & set(path.relative_to(folder).parts)
+        ),
+        key=lambda path: path.relative_to(folder).as_posix(),
+    )
+    return [_found(folder, path, number) for number, path in enumerate(paths, start=1)]
+
+
+def stem(name: str) -> str:
+    """Return a file's name without the ending of NIfTI."""
+    ending = next(each for each in reversed(SUFFIXES) if name.lower().endswith(each))
+    return name[: -len(ending)]
+
+
+def sidecar_of(path: Path) -> Path:
+    """Return where the JSON file beside an image would be."""
+    return path.with_name(f"{stem(path.name)}.json")
+
+
+def read_sidecar(path: Path) -> dict[str, object]:
+    """Return the content of a sidecar; empty if there is none, or it is none."""
+    try:
+        if path.stat().st_size > _SIDECAR_LIMIT:
+            return {}
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # Only a hint: what it does not say counts as "shows a face".
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _found(folder: Path, path: Path, number: int) -> Found:
+    own_stem = stem(path.name)
+    matched = _BIDS_NAME.fullmatch(own_stem)
+    parents = [
+        part for part in path.relative_to(folder).parent.parts if _KNOWN_FOLDER.fullmatch(part)
+    ]
+    ending = path.name[len(own_stem) :].lower()
+    name = path.name if matched else f"image-{number:03d}{ending}"
+    suffix = matched["suffix"] if matched else ""
+    left_out, is_refused = _reason(suffix, read_sidecar(sidecar_of(path)))
+    rank = _REFERENCES.index(suffix) if suffix in _REFERENCES else len(_REFERENCES)
+    return Found(
+        path=path,
+        shown=own_stem if matched else f"image {number}",
+        target=PurePosixPath(*parents, name),
+        left_out=left_out,
+        is_refused=is_refused,
+        rank=rank,
+    )
+
+
+def _reason(suffix: str, sidecar: dict[str, object]) -> tuple[str, bool]:
+    for kind, suffixes in _REFUSED.items():
+        if suffix in suffixes:
+            return f"It is a {kind} image, for which the step is not made.", True
+    if sidecar.get("Modality") in _REFUSED_MODALITIES:
+        return "Its sidecar says CT, PET or nuclear medicine, for which the step is not made.", True
+    for kind, suffixes in _NO_FACE.items():
+        if suffix in suffixes:
+            return f"By rule not defaced ({kind}); it is not part of the result.", False
+    for kind, suffixes in _NOT_YET.items():
+        if suffix in suffixes:
+            return f"The step does not handle this kind ({kind}); not part of the result.", False
+    return "", False

@@ -1,0 +1,95 @@
+"""The average head with its brain and its face, ready to be laid over a subject.
+
+Lengths are mm in the template's own grid: right, front, up from the first voxel. Not here: how
+the template was made (``make_template``), how it is fitted (``registration``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from containers.contract import ToolFailedError
+
+TEMPLATE_PATH = Path(__file__).parent / "data" / "template.npz"
+TEMPLATE_SHA256 = "05c09ae95d2b0f1074d7575a3150260d5893f58a2bf3988a6fb3c74078b23401"
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A box of voxels in mm: the centre of voxel (i, j, k) lies at origin + (i, j, k) * spacing."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The average head.
+
+    Parameters
+    ----------
+    head_grid, field_grid : Grid
+        Of the average; of the drawings, which reach beyond it on all sides.
+    head : ndarray, shape of head_grid, uint8
+        T1-weighted intensities.
+    brain : ndarray, shape of head_grid, bool
+    face, ears, skull : ndarray, shape of field_grid, int8
+        Tenths of a mm to the surface, positive inside; the face and the ears with the air before
+        them, the whole head with its neck. At most 12.7 mm.
+    nasion_mm, nasion_radius_mm
+        The ball that people keep who place MEG or EEG sensors by the nasion.
+    """
+
+    head_grid: Grid
+    field_grid: Grid
+    head: NDArray[np.uint8]
+    brain: NDArray[np.bool_]
+    face: NDArray[np.int8]
+    ears: NDArray[np.int8]
+    skull: NDArray[np.int8]
+    nasion_mm: tuple[float, float, float]
+    nasion_radius_mm: float
+
+
+def load_template() -> Template:
+    """Read the template.
+
+    Raises
+    ------
+    ToolFailedError
+        The file is not the one that this version was tested with.
+    """
+    content = TEMPLATE_PATH.read_bytes()
+    if hashlib.sha256(content).hexdigest() != TEMPLATE_SHA256:
+        raise ToolFailedError(
+            "The template of deface is damaged or of another version: its SHA-256 differs from "
+            "the one on record. Install winxnat again."
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    step_mm = float(arrays["voxel_mm"])
+    spacing = (step_mm, step_mm, step_mm)
+    head = arrays["head"]
+    before = [-float(each) * step_mm for each in arrays["padding"]]
+    brain = np.unpackbits(arrays["brain"], count=head.size).reshape(head.shape).astype(bool)
+    nasion = [float(each) for each in arrays["nasion_mm"]]
+    return Template(
+        head_grid=Grid(head.shape, spacing, (0.0, 0.0, 0.0)),
+        field_grid=Grid(arrays["face"].shape, spacing, (before[0], before[1], before[2])),
+        head=head,
+        brain=brain,
+        face=arrays["face"],
+        ears=arrays["ears"],
+        skull=arrays["skull"],
+        nasion_mm=(nasion[0], nasion[1], nasion[2]),
+        nasion_radius_mm=nasion[3],
+    )
