@@ -7,6 +7,8 @@ of the report (``run_report``).
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -64,8 +66,8 @@ def run_step(
     Raises
     ------
     UsageError
-        A folder is missing, may not be read or written, or the output folder holds files that
-        no earlier run of this command wrote.
+        A folder is missing, may not be read or written, the output folder holds files that
+        no earlier run of this command wrote, or another run is writing to it.
     StoppedError
         A signal handler raised it before the results were in place.
     StepError, OSError, MemoryError
@@ -74,11 +76,12 @@ def run_step(
     _check_input(input_dir)
     with _made_if_absent(output_dir):
         _check_output(input_dir, output_dir)
-        _remove(output_dir / PARTIAL_DIR_NAME)
-        previous = _previous_results(command, output_dir)
-        # Steps start programs in folders of their own, where a relative path means another.
-        folders = (input_dir.resolve(), output_dir.resolve())
-        return _run_between(command, step, folders, parameters, previous)
+        with _alone(output_dir):
+            _remove(output_dir / PARTIAL_DIR_NAME)
+            previous = _previous_results(command, output_dir)
+            # Steps start programs in folders of their own, where a relative path means another.
+            folders = (input_dir.resolve(), output_dir.resolve())
+            return _run_between(command, step, folders, parameters, previous)
 
 
 def _run_between(
@@ -163,6 +166,29 @@ def _check_output(input_dir: Path, output_dir: Path) -> None:
             "Input and output folder lie within each other, so results would mix with data. "
             "Name two separate folders."
         )
+
+
+@contextmanager
+def _alone(output_dir: Path) -> Iterator[None]:
+    """Keep other runs out of an output folder; a killed run keeps nobody out."""
+    descriptor = os.open(output_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UsageError(
+            f"Another run is writing to the output folder {output_dir}. Wait for its end, or "
+            "name another folder."
+        ) from error
+    except OSError as error:
+        if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF}:
+            os.close(descriptor)
+            raise
+        # A file system without locks: there it is up to whoever starts the runs.
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _previous_results(command: Command, output_dir: Path) -> tuple[str, ...]:

@@ -377,3 +377,20 @@ def test_full_disk_leaves_nothing(folders: tuple[Path, Path], small_disk: Path) 
 
     assert caught.value.errno == errno.ENOSPC
     assert tree(small_disk) == {}
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_harms_nothing(
+    folders: tuple[Path, Path],
+) -> None:
+    """While one run writes to a folder, another is told to wait; the first ends as if alone."""
+
+    def meet_another(step_input: StepInput) -> StepReport:
+        with pytest.raises(UsageError, match="Another run"):
+            run_step(COMMAND, copy_step, *folders, {})
+        return copy_step(step_input)
+
+    run_step(COMMAND, meet_another, *folders, {})
+
+    first = tree(folders[1])
+    run_step(COMMAND, copy_step, *folders, {})
+    assert set(tree(folders[1])) == set(first)
