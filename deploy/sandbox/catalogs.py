@@ -263,8 +263,17 @@ def write_catalogs(site: Site, folder: PurePosixPath) -> None:
     for resource in map(resource_from_row, rows):
         target = site.settings.archive_dir / resource.dir
         document = catalog_document(resource, files_of(site.store.connection, resource.id))
+        if _holds(target / resource.catalog_name, document):
+            continue  # a container may be reading it: a file that is replaced fails its copy
         partial = site.settings.incoming_dir / uuid.uuid4().hex
         partial.write_text(document, encoding="utf-8")
         with site.store.exclusive():  # the folder must not be moved meanwhile
             target.mkdir(parents=True, exist_ok=True)
             partial.replace(target / resource.catalog_name)
+
+
+def _holds(path: Path, document: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == document
+    except (FileNotFoundError, NotADirectoryError):
+        return False
