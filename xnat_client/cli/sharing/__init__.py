@@ -1,0 +1,1 @@
+"""The subcommands of ``winxnat share``, ``release`` and ``audit``, one module a subject."""

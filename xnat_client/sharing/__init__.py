@@ -1,0 +1,1 @@
+"""Sharing levels: consent, evidence, approval, release copies, and a loop that keeps watch."""

@@ -1,0 +1,1 @@
+"""What may happen to a release and to a grant, as tables; nothing here reads records."""
