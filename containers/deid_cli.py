@@ -1,25 +1,31 @@
-"""``winxnat deid``: what scrubbing would do to a file, key stores, and a script for XNAT."""
+"""``winxnat deid``: whole studies, what scrubbing would do to a file, keys, a script for XNAT."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from containers.contract import ExitCode, StepError, ToolFailedError
+from containers.engine import EngineError
+from containers.local import EngineKind
 
 if TYPE_CHECKING:
+    from containers.deid_study import Result
     from containers.scrub_headers.profile import Profile
 
-HELP = "Look into de-identification: explain a file, keep keys, export a script for XNAT."
+HELP = "De-identify a study, explain a file, keep keys, export a script for XNAT."
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 _PASSPHRASE_FILE = click.option(
     "--passphrase-file", type=_FILE, help="File with the passphrase in one line."
 )
@@ -82,6 +88,93 @@ def list_profiles() -> None:
         for name in profile_names():
             found = load_profile(name)
             click.echo(f"{found.name:<10} version {found.version}  {found.description}")
+
+
+@deid.command()
+@click.argument("study_dir", metavar="STUDY_FOLDER", type=_FOLDER)
+@click.argument("out_dir", metavar="OUT_FOLDER", type=_FOLDER)
+@click.option(
+    "--sessions",
+    "pattern",
+    default="*",
+    show_default=True,
+    help="Which folders are sessions: * are those directly below, */* those one level deeper.",
+)
+@click.option(
+    "--labels",
+    type=_FILE,
+    help="Table (CSV or TSV) of new labels: columns folder, subject and, if wanted, session.",
+)
+@click.option("--profile", default="external", show_default=True, help="Name of a profile.")
+@click.option("--keys", type=_FILE, required=True, help="Key store of the study.")
+@click.option(
+    "--keys-passphrase",
+    type=_FILE,
+    required=True,
+    envvar="WINXNAT_KEYS_PASSPHRASE_FILE",
+    help="File with its passphrase in one line.",
+)
+@click.option("--known", type=_FILE, help="File of names and numbers that no copy may hold.")
+@click.option("--strict", is_flag=True, help="No copy of a session of which a file is left out.")
+@click.option(
+    "--engine",
+    type=click.Choice([each.value for each in EngineKind]),
+    default=EngineKind.PROCESS.value,
+    show_default=True,
+    help="Scrub in processes of this machine, or in the container image.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the sessions and their new places only.")
+@click.option("--json", "is_json", is_flag=True, help="Print the outcome as JSON.")
+def study(  # noqa: PLR0913, PLR0917 - the options of one command
+    study_dir: Path, out_dir: Path, pattern: str, labels: Path | None, profile: str, keys: Path,
+    keys_passphrase: Path, known: Path | None, strict: bool, engine: str, dry_run: bool,  # noqa: FBT001 - click names them
+    is_json: bool,  # noqa: FBT001 - click names them
+) -> None:  # fmt: skip
+    """Scrub all sessions of a study folder under one key store.
+
+    Sessions go one after the other, each into a folder of its own. Called again, it goes on
+    where it was stopped: sessions that are done and have not changed are passed over. Sessions
+    are named by their number, in the order of their folders, because a folder's name may
+    identify somebody.
+    """
+    with _errors():
+        from containers import deid_study  # noqa: PLC0415
+        from containers.scrub_headers import key_store  # noqa: PLC0415
+
+        found = key_store.read(keys, key_store.passphrase_from_file(keys_passphrase))
+        sessions, outside = deid_study.find_sessions(study_dir, pattern, labels, found.secret)
+        if outside:
+            click.echo(f"Warning: {outside} files are in none of the sessions.", err=True)
+        settings = deid_study.Settings(profile, keys, keys_passphrase, found.secret, known, strict)
+        if dry_run:
+            results = [deid_study.Result(each.number, each.target) for each in sessions]
+        else:
+            results = deid_study.scrub_study(
+                sessions, out_dir, settings,
+                lambda result, is_old: _tell(result, len(sessions), is_old=is_old),
+                EngineKind(engine),
+            )  # fmt: skip
+    _show_study(results, outside, is_json=is_json)
+    sys.exit(deid_study.exit_code_of(results))
+
+
+def _tell(result: Result, count: int, *, is_old: bool) -> None:
+    state = "done before" if is_old else result.state.value
+    files = f", {result.files} files, {result.left_out} left out" if result.files else ""
+    reason = f": {result.reason}" if result.reason else ""
+    click.echo(f"session {result.number} of {count}: {state}{files}{reason}", err=True)
+
+
+def _show_study(results: Sequence[Result], outside: int, *, is_json: bool) -> None:
+    if is_json:
+        rows = [{k: v for k, v in asdict(e).items() if k != "stamp"} for e in results]
+        click.echo(json.dumps({"sessions": rows, "files_in_no_session": outside}, indent=2))
+        return
+    for each in results:
+        click.echo(f"{each.number:>5}  {each.state.value:<9} {each.target}")
+    counts = Counter(each.state.value for each in results)
+    listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    click.echo(f"{len(results)} sessions: {listed}.")
 
 
 @deid.command("export-script")
@@ -210,3 +303,6 @@ def _errors() -> Iterator[None]:
     except StepError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except EngineError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(ExitCode.TOOL_FAILED)

@@ -5,6 +5,7 @@ Not here: any format, and the search (``inspector``).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from containers.check_identity.dicom_memory import ElementMemory
 
 _GB = 1 << 30
+VENDOR_TEXT = 17
+"""The criterion on texts of vendors' blocks."""
+_SHORT_TEXT = 40
+_KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,20 @@ class TextValue:
     text: str
     criteria: tuple[int, ...] = ()
     is_date: bool = False
+
+    @property
+    def is_vendors(self) -> bool:
+        """Whether it is read from a vendor's block."""
+        return VENDOR_TEXT in self.criteria
+
+    @property
+    def key(self) -> str | bytes:
+        """What stands for the text and the way it is judged, among those found clean."""
+        kind = "td"[self.is_date] + "sv"[self.is_vendors]
+        if len(self.text) <= _SHORT_TEXT:
+            return kind + self.text
+        text = (kind + self.text).encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(text, digest_size=_KEY_BYTES).digest()
 
 
 @dataclass(slots=True)

@@ -23,9 +23,10 @@ from pydicom.uid import (
 
 from containers.check_identity.context import FileContext
 from containers.check_identity.dicom_pixels import has_bits_above
-from containers.check_identity.dicom_plain import PIXELS, UnusualFormError, read_plain
+from containers.check_identity.dicom_plain import read_plain
 from containers.check_identity.dicom_rules import DicomRules, where
 from containers.check_identity.dicom_values import check_meta_element, judge_element
+from containers.check_identity.dicom_walk import PIXELS, UnusualFormError
 from containers.check_identity.search.matcher import Region, Span
 from containers.check_identity.search.streams import Budget, inflate_raw
 

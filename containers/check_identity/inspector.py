@@ -5,11 +5,8 @@ Which reader a kind has is decided here. Not here: walking folders (``check``), 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import bisect
 import functools
-import hashlib
 import io
 import itertools
 import re
@@ -21,7 +18,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import BinaryIO
 
-from containers.check_identity.context import CheckSettings, FileContext, TextValue
+from containers.check_identity.context import VENDOR_TEXT, CheckSettings, FileContext, TextValue
 from containers.check_identity.derived import DerivedLabels
 from containers.check_identity.dicom_memory import ElementMemory
 from containers.check_identity.kinds import HEAD_BYTES, Kind, kind_of
@@ -35,6 +32,7 @@ from containers.check_identity.readers import (
     TEXT_KINDS,
 )
 from containers.check_identity.result import Ledger
+from containers.check_identity.search.base64_blocks import base64_blocks
 from containers.check_identity.search.magic import packed_places
 from containers.check_identity.search.matcher import Hit, Matcher, Region, Scan
 from containers.check_identity.search.streams import (
@@ -43,19 +41,15 @@ from containers.check_identity.search.streams import (
     Packing,
     TooMuchError,
     embedded,
+    inner_name,
     members,
     packing_of,
 )
 
 _OPENED = frozenset({Packing.GZIP, Packing.BZIP2, Packing.XZ, Packing.ZIP, Packing.TAR})
-_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/_-]{4,}(?:\\?[\r\n]|\\n)*){4,}={0,2}")
-_MIN_BASE64 = 24
 _MAX_TEXT = 64 << 20
 _MAX_TRIES = 100_000
 _MAX_REMEMBERED = 1_000_000
-_KEY_BYTES = 16
-_SHORT_TEXT = 40
-_VENDOR_TEXT = 17
 
 
 @dataclass(slots=True)
@@ -79,7 +73,7 @@ class Inspector:
         """Prepare what depends on the known strings."""
         self._derivation_of = lru_cache(maxsize=4096)(DerivedLabels(self.known).derivation_of)
         self._has_known_dates = any(each.kind is KnownKind.DATE for each in self.known.strings)
-        self._elements = ElementMemory(lambda text: _key(text) in self._clean)
+        self._elements = ElementMemory(lambda text: text.key in self._clean)
         self._mask = lru_cache(maxsize=4096)(self._masked)
 
     def begin_part(self) -> None:
@@ -211,7 +205,7 @@ class Inspector:
     def _look_at_texts(self, values: Sequence[TextValue], context: FileContext) -> None:
         """Search texts for known strings and for what looks like an identity."""
         self.ledger.apply(8, 10, 15, 36)
-        fresh = [(_key(each), each) for each in values]
+        fresh = [(each.key, each) for each in values]
         # Most values of a series are the same in all its files.
         fresh = [(key, each) for key, each in fresh if key not in self._clean]
         if not fresh:
@@ -245,7 +239,7 @@ class Inspector:
             value = values[index]
             if value.is_date and found.look is Look.DATE:
                 continue
-            if _is_vendors(value) and found.is_weak:
+            if value.is_vendors and found.is_weak:
                 continue
             troubled.add(index)
             for criterion in (LOOK_CRITERIA[found.look], *value.criteria):
@@ -274,7 +268,7 @@ class Inspector:
     def _open_member(
         self, member: Member, context: FileContext, budget: Budget, depth: int
     ) -> None:
-        name = member.name or _inner_name(context.name)
+        name = member.name or inner_name(context.name)
         label = "/".join(map(self._mask, member.name.split("/"))) if member.name else "unpacked"
         inside = " > ".join(part for part in (context.inside, label) if part)
         inner = self._context(context.path, PurePath(name).name, inside)
@@ -352,7 +346,7 @@ class Inspector:
             return
         scan = self.matcher.scan(_at_start(stream), (), Region.TEXT)
         self.bytes_searched += scan.size
-        criteria = (_VENDOR_TEXT,) if context.kind == Kind.DICOM else ()
+        criteria = (VENDOR_TEXT,) if context.kind == Kind.DICOM else ()
         self._report(scan, context, lambda hit: f"byte {hit.start}", criteria)
         stream.seek(0)
         data = stream.read(_MAX_TEXT)
@@ -370,21 +364,9 @@ class Inspector:
             data = data[:_MAX_TEXT]
         if depth >= budget.max_depth:
             return
-        for found in _BASE64.finditer(data):
-            block = re.sub(rb"\\n|\s|\\", b"", found.group()).rstrip(b"=")
-            block = block.translate(bytes.maketrans(b"-_", b"+/"))
-            if len(block) < _MIN_BASE64 or block.isdigit():
-                continue
-            try:
-                decoded = base64.b64decode(block[: len(block) // 4 * 4])
-                rest = block[len(block) // 4 * 4 :]
-                decoded += (
-                    base64.b64decode(rest + b"=" * (-len(rest) % 4)) if len(rest) > 1 else b""
-                )
-            except (binascii.Error, ValueError):
-                continue
+        for offset, decoded in base64_blocks(data):
             budget.spend(len(decoded))
-            where = f"base64 at byte {found.start()}"
+            where = f"base64 at byte {offset}"
             inside = " > ".join(part for part in (context.inside, where) if part)
             inner = self._context(context.path, "", inside)
             self._inspect_decoded(decoded, inner, budget, depth + 1)
@@ -406,19 +388,6 @@ class Inspector:
                     self._inspect_part(stream, context, budget, depth)
 
 
-def _key(value: TextValue) -> str | bytes:
-    """Return what stands for a text and the way it is judged, among those found clean."""
-    kind = "td"[value.is_date] + "sv"[_VENDOR_TEXT in value.criteria]
-    if len(value.text) <= _SHORT_TEXT:
-        return kind + value.text
-    text = (kind + value.text).encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(text, digest_size=_KEY_BYTES).digest()
-
-
-def _is_vendors(value: TextValue) -> bool:
-    return _VENDOR_TEXT in value.criteria
-
-
 def _always(place: str, _hit: Hit) -> str:
     return place
 
@@ -430,7 +399,3 @@ def _byte_of(label: str, hit: Hit) -> str:
 def _at_start(stream: BinaryIO) -> BinaryIO:
     stream.seek(0)
     return stream
-
-
-def _inner_name(name: str) -> str:
-    return PurePath(name).stem if PurePath(name).suffix else name

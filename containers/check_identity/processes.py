@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 from containers.check_identity.inspector import Inspector
 from containers.check_identity.result import Ledger
 from containers.contract import OutOfResourcesError
+from containers.workers import begin_worker
 
 Entry = tuple[Path, bool]
 """A path, and whether it is a folder."""
@@ -80,7 +80,9 @@ def inspect_all(
         return
     chunks = [entries[at : at + _CHUNK] for at in range(0, len(entries), _CHUNK)]
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_signals) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=begin_worker, initargs=(os.getpid(),)
+    ) as pool:
         try:
             yield from pool.map(_inspect_part, chunks)
         except BrokenProcessPool:
@@ -102,9 +104,3 @@ def _inspect_part(entries: Sequence[Entry]) -> Part:
     for entry in entries:
         work.inspect(entry, inspector)
     return Part(inspector.ledger, inspector.bytes_searched, inspector.left_out, inspector.kinds)
-
-
-def _leave_signals() -> None:
-    # The first process is told to stop, and ends these.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +27,8 @@ from containers.scrub_headers.nifti import scrub_nifti, scrub_nifti_pair
 from containers.scrub_headers.paths import Naming
 from containers.scrub_headers.profile import DatePolicy, Profile, TimePolicy
 from containers.scrub_headers.pseudonyms import Pseudonyms
+from containers.scrub_headers.values import registered_codes
+from containers.workers import begin_worker
 
 _FEWEST_FOR_PROCESSES = 64
 _CHUNK = 32
@@ -243,7 +244,9 @@ def over_processes(
     if workers < 2 or len(tasks) < _FEWEST_FOR_PROCESSES:  # noqa: PLR2004 - one is this process
         _current[:] = [rules] if rules else []
         return [function(task) for task in tasks]
-    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(rules,)) as pool:
+    # Tables that take long to load are loaded once, before the processes part.
+    registered_codes()
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(rules, os.getpid())) as pool:
         try:
             chunks = pool.map(functools.partial(_each, function), _chunks(tasks))
             return [result for chunk in chunks for result in chunk]
@@ -266,8 +269,6 @@ def _chunks(tasks: Sequence[_Task]) -> Iterator[Sequence[_Task]]:
         yield tasks[start : start + _CHUNK]
 
 
-def _begin(rules: Rules | None) -> None:
+def _begin(rules: Rules | None, parent: int) -> None:
+    begin_worker(parent)
     _current[:] = [rules] if rules else []
-    # The first process is told to stop, and ends these.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,8 +1,9 @@
 """Walks the bytes of a dataset, element by element, and writes the clean ones.
 
-Most elements of a study occur again and again, so a whole element in and its clean form out are
-remembered; a file then costs little more than finding its elements. Not here: the file around
-the dataset (``dicom_file``), and the decisions (``rules``, ``values``).
+Most elements of a study occur again and again, and in the same order. So the walk looks first
+whether what followed last time follows again; a file then costs little more than comparing its
+elements. Not here: the file around the dataset (``dicom_file``), sequences that were met
+(``sequences``), and the decisions (``rules``, ``values``).
 
 References
 ----------
@@ -14,13 +15,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from containers.scrub_headers.context import CleanContext
-from containers.scrub_headers.elements import ElementCleaner
+from containers.scrub_headers.elements import REMEMBERED_BYTES, ElementCleaner
 from containers.scrub_headers.encoding import (
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_END,
     SEQUENCE_END,
     UNDEFINED,
+    Data,
     Encoding,
 )
 from containers.scrub_headers.errors import RefusedFileError
@@ -32,17 +34,28 @@ from containers.scrub_headers.judgement import (
     PRIVATE,
     SPECIAL,
     Judge,
-    Known,
     ends_early,
 )
 from containers.scrub_headers.private_blocks import keeps_private_sequence
 from containers.scrub_headers.rules import Action
-from containers.scrub_headers.runs import REMEMBERED_BYTES, SHORTEST_RUN, Data, RunMemory
-from containers.scrub_headers.walk import Block, Walk, are_pixels, end_of_pixels, note, outcome_of
+from containers.scrub_headers.sequences import SequenceMemory
+from containers.scrub_headers.walk import (
+    Block,
+    Met,
+    Spot,
+    Walk,
+    after_delimiter,
+    are_pixels,
+    end_of_pixels,
+    note,
+    outcome_of,
+    put_marks,
+)
 
 MAXIMUM_DEPTH = 100
-_REMEMBERED_SEQUENCES = 2_000
-_MOST_MET = 100_000
+_MOST_PATHS = 1_000
+_LONGEST_FOLLOWER = 1 << 19
+"""Longer elements are cleaned each time."""
 _TAG_END = 1 << 32
 
 
@@ -65,9 +78,8 @@ class DatasetCleaner:
         self._rule_numbers = {} if rules is None else rules
         self._judge = Judge(encoding, context.profile, self._rule_numbers)
         self._cleaner = ElementCleaner(self.context, encoding)
-        self._sequences: dict[bytes, tuple[bytes, tuple[tuple[int, int], ...]]] = {}
-        self._met: set[int] = set()
-        self._runs = RunMemory()
+        self._sequences = SequenceMemory(self._judge, self._cleaner, encoding, context.known)
+        self._followers: dict[tuple[int, ...], dict[int, Met]] = {}
         self._unknown_sequences: DatasetCleaner | None = None
         self._item = encoding.tag_bytes(ITEM)
         self._item_end = encoding.tag_bytes(ITEM_END)
@@ -112,54 +124,47 @@ class DatasetCleaner:
         next_mark = marks[0][0] if marks else _TAG_END
         pieces: list[bytes] = []
         append = pieces.append
-        heads, elements, runs, tally = (
-            self._judge.heads,
-            self._cleaner.public,
-            self._runs.runs,
-            walk.tally,
-        )
+        heads, elements, tally = self._judge.heads, self._cleaner.public, walk.tally
         blocks: dict[int, Block] = {}
         short, long = self.encoding.short.unpack_from, self.encoding.long.unpack_from
         explicit = self.encoding.explicit
         head_length = 6 if explicit else 4
         tracing = walk.trace is not None
         last = -1
-        # Elements seen before that follow one another are remembered as a run; a run is looked
-        # for after everything that was new.
-        look = not tracing
-        changing = self._runs.changing
-        self._runs.datasets += top
-        seen: list[tuple[int, Known]] = []
+        # What followed each element the last time, by the tag of the element before.
+        followers = {} if tracing else self._followers_in(path)
         while position < limit:
-            if look:
-                look = False
-                run = runs.get(data[position : position + 8])
-                if run is not None and last < run.first and run.last < next_mark:
-                    block = blocks.get(run.first >> 8)
-                    creator = block.creator if block is not None else ""
-                    run = self._runs.here(run, data, position, limit, creator)
-                    if run is not None:
-                        append(run.clean)
-                        position += run.length
-                        last = run.last
-                        for rule, number in run.counts:
-                            tally[rule] += number
-                        if top and run.facts:
-                            walk.facts.update(run.facts)
-                        if block is not None and run.clean and not block.written:
-                            self._cleaner.write_creator(block, pieces, last)
-                        look = not tracing
-                        continue
+            met = followers.get(last)
+            if (
+                met is not None
+                and data[position : position + met.compared] == met.raw
+                and met.tag < next_mark
+                and position + met.length <= limit
+            ):
+                clean = met.clean
+                if met.creator is not None:
+                    block = blocks.get(met.tag >> 8)
+                    if block is None or block.creator != met.creator:
+                        met = None
+                    elif clean and not block.written:
+                        self._cleaner.write_creator(block, pieces, met.tag)
+                if met is not None:
+                    if met.fact is not None and top:
+                        walk.facts[met.tag] = met.fact
+                    append(clean)
+                    tally[met.rule] += 1
+                    position += met.length
+                    last = met.tag
+                    continue
             known = heads.get(data[position : position + head_length])
             if known is None:
                 if open_end and data[position : position + 4] == self._item_end:
-                    return pieces, self._after_delimiter(data, position, limit)
+                    return pieces, after_delimiter(data, position, limit)
                 known = self._judge.learn(data[position : position + head_length])
             tag, kind, long_form, _, decision, rule = known
-            before = position
             if tag <= last:
                 raise RefusedFileError("Its elements are not in ascending order.")
-            last = tag
+            before, last = last, tag
             if position + 8 > limit:
                 raise ends_early()
             if not explicit:
@@ -175,12 +180,10 @@ class DatasetCleaner:
                 start = position + 8
             stop = start + length
             if tag >= next_mark:
-                if len(seen) >= SHORTEST_RUN:
-                    self._remember_run(data, seen, before, blocks)
-                seen.clear()
-                if self._is_replaced(marks, tag, pieces):
+                if put_marks(marks, tag, pieces):
                     known = self._judge.replaced(known)
                     decision, kind, rule = known.decision, known.kind, known.rule
+                    before = _TAG_END  # what is learnt of it holds here alone
                 next_mark = marks[0][0] if marks else _TAG_END
             tally[rule] += 1
             if length == UNDEFINED:
@@ -190,53 +193,34 @@ class DatasetCleaner:
             elif tracing:
                 kind = SPECIAL
             if kind == GONE:
+                followers[before] = Met(known, data[position:start], stop - position, b"")
                 position = stop
             elif kind <= FACT:
-                if kind == FACT and top:
-                    walk.facts[tag] = data[start:stop]
                 raw = data[position:stop]
-                clean = elements.get(raw)
-                if (
-                    clean is not None
-                    and tag not in changing
-                    and not (seen and seen[-1][1].kind == PRIVATE)
-                ):
-                    append(clean)
-                    seen.append((position, known))
-                    position = stop
-                    continue
-                if clean is None:
-                    clean = self._cleaner.clean_element(known, raw, raw[start - position :])
-                append(clean)
+                met = elements.get(raw) if stop - position <= REMEMBERED_BYTES else None
+                if met is None:
+                    met = self._cleaner.clean_element(known, raw, raw[start - position :])
+                if kind == FACT and top:
+                    walk.facts[tag] = raw[start - position :]
+                append(met.clean)
+                if met.length <= _LONGEST_FOLLOWER:
+                    followers[before] = met
                 position = stop
             elif kind == PRIVATE:
                 block = blocks.get(tag >> 8)
                 if block is not None:
                     raw = data[position:stop]
-                    clean = block.memory.get(raw)
-                    if (
-                        clean is not None
-                        and tag not in changing
-                        and (not seen or seen[-1][1].tag >> 8 == tag >> 8)
-                    ):
-                        if clean and not block.written:
-                            self._cleaner.write_creator(block, pieces, tag)
-                        append(clean)
-                        seen.append((position, known))
-                        position = stop
-                        continue
-                    if clean is None:
-                        clean = self._cleaner.clean_private(
+                    met = block.memory.get(raw) if stop - position <= REMEMBERED_BYTES else None
+                    if met is None:
+                        met = self._cleaner.clean_private(
                             block, known, raw, raw[start - position :]
                         )
-                    if clean and not block.written:
+                    if met.clean and not block.written:
                         self._cleaner.write_creator(block, pieces, tag)
-                    append(clean)
+                    append(met.clean)
+                    if met.length <= _LONGEST_FOLLOWER:
+                        followers[before] = met
                 position = stop
-            elif tag >> 16 & 1:
-                position = self._private_structure(
-                    data, known, position, start, length, limit, walk, path, blocks, pieces
-                )
             elif decision.action is Action.PIXELS and top and are_pixels(tag, walk):
                 walk.pixels = (
                     tag,
@@ -246,179 +230,127 @@ class DatasetCleaner:
                 walk.value_start = start
                 break
             else:
-                position = self._special(
-                    data, known, position, start, length, limit, walk, path, pieces
-                )
-            look = not tracing
-            if len(seen) >= SHORTEST_RUN:
-                self._remember_run(data, seen, before, blocks)
-            seen.clear()
+                spot = Spot(data, known, position, start, length, limit, walk, path)
+                if tag >> 16 & 1:
+                    position = self._private_structure(spot, blocks, pieces)
+                else:
+                    position = self._special(spot, pieces)
         else:
             if open_end:
                 raise ends_early()
         pieces.extend(each for _, each in marks)
         return pieces, position
 
-    def _remember_run(
-        self, data: Data, seen: list[tuple[int, Known]], end: int, blocks: dict[int, Block]
-    ) -> None:
-        first = seen[0][1].tag
-        if first >> 16 & 1:
-            block = blocks[first >> 8]
-            self._runs.remember(data, seen, end, block.creator, block.memory)
-        else:
-            self._runs.remember(data, seen, end, "", self._cleaner.public)
+    def _followers_in(self, path: tuple[int, ...]) -> dict[int, Met]:
+        found = self._followers.get(path)
+        if found is None:
+            if len(self._followers) >= _MOST_PATHS:
+                self._followers.clear()
+            found = self._followers[path] = {}
+        return found
 
-    # Marks -------------------------------------------------------------------------------
-
-    @staticmethod
-    def _is_replaced(marks: list[tuple[int, bytes]], tag: int, pieces: list[bytes]) -> bool:
-        """Write the marks up to a tag; return whether one of them takes its place."""
-        replaced = False
-        while marks and marks[0][0] <= tag:
-            replaced = replaced or marks[0][0] == tag
-            pieces.append(marks.pop(0)[1])
-        return replaced
-
-    # Structure ---------------------------------------------------------------------------
-
-    def _after_delimiter(self, data: Data, position: int, limit: int) -> int:
-        if position + 8 > limit or data[position + 4 : position + 8] != b"\0\0\0\0":
-            raise RefusedFileError("A delimiter has a length.")
-        return position + 8
-
-    def _special(  # noqa: PLR0913, PLR0917 - the state of the loop
-        self, data: Data, known: Known, position: int, start: int, length: int, limit: int,
-        walk: Walk, path: tuple[int, ...], pieces: list[bytes],
-    ) -> int:  # fmt: skip
+    def _special(self, spot: Spot, pieces: list[bytes]) -> int:
         """Deal with a sequence, an element of undefined length, or one that is traced."""
-        tag, decision = known.tag, known.decision
-        undefined = length == UNDEFINED
-        raw_vr = data[position + 4 : position + 6] if self.encoding.explicit else b""
-        if known.vr == "SQ" or (undefined and raw_vr in {b"UN", b""}):
+        known, decision, data = spot.known, spot.known.decision, spot.data
+        tag = known.tag
+        raw_vr = data[spot.position + 4 : spot.position + 6] if self.encoding.explicit else b""
+        if known.vr == "SQ" or (spot.undefined and raw_vr in {b"UN", b""}):
             keep = decision.action is Action.SEQUENCE and known.vr == "SQ"
             if decision.action is Action.EMPTY and known.vr == "SQ":
-                note(walk, path, known, "emptied")
+                note(spot, "emptied")
                 pieces.append(self.encoding.element(tag, "SQ", b""))
             else:
-                note(walk, path, known, "cleaned inside" if keep else "removed")
-            return self._sequence(
-                data, known, position, start, length, limit, walk, path, pieces if keep else None
-            )
-        if undefined and known.vr in {"OB", "OW"}:
+                note(spot, "cleaned inside" if keep else "removed")
+            return self._sequence(spot, pieces if keep else None)
+        if spot.undefined and known.vr in {"OB", "OW"}:
             # Fragments of an icon's pixels inside something that goes.
-            note(walk, path, known, "removed")
-            return end_of_pixels(data, start, length, limit, replace(walk), self.encoding)
-        if undefined:
+            note(spot, "removed")
+            return end_of_pixels(
+                data, spot.start, spot.length, spot.limit, replace(spot.walk), self.encoding
+            )
+        if spot.undefined:
             raise RefusedFileError("A value that is no sequence has no defined length.")
-        stop = start + length
-        value = data[start:stop]
-        if not path and (tag in FACT_TAGS or tag & 0xFF00FFFF == OVERLAY_BIT):
-            walk.facts[tag] = value
+        value = data[spot.start : spot.stop]
+        if not spot.path and (tag in FACT_TAGS or tag & 0xFF00FFFF == OVERLAY_BIT):
+            spot.walk.facts[tag] = value
         clean = b""
         if decision.action not in {Action.REMOVE, Action.PIXELS}:
-            clean = self._cleaner.written(known, data[position:stop], value)
-        note(walk, path, known, outcome_of(clean, data[position:stop], length))
+            clean = self._cleaner.written(known, spot.raw, value)
+        note(spot, outcome_of(clean, spot.raw, spot.length))
         pieces.append(clean)
-        return stop
+        return spot.stop
 
-    def _private_structure(  # noqa: PLR0913, PLR0917 - the state of the loop
-        self, data: Data, known: Known, position: int, start: int, length: int, limit: int,
-        walk: Walk, path: tuple[int, ...], blocks: dict[int, Block], pieces: list[bytes],
-    ) -> int:  # fmt: skip
+    def _private_structure(self, spot: Spot, blocks: dict[int, Block], pieces: list[bytes]) -> int:
         """Deal with a private creator, sequence, or element of unknown representation."""
-        tag = known.tag
-        stop = start + length
-        undefined = length == UNDEFINED
-        if not undefined and tag & 0xFFFF < 0x1000:  # noqa: PLR2004 - creators
+        known, tag = spot.known, spot.known.tag
+        goes = known.decision.action is Action.REMOVE
+        if not spot.undefined and tag & 0xFFFF < 0x1000:  # noqa: PLR2004 - creators
             block = None
-            if known.decision.action is not Action.REMOVE:
-                block = self._cleaner.creator_block(data[start:stop], pieces)
+            if not goes:
+                block = self._cleaner.creator_block(spot.data[spot.start : spot.stop], pieces)
             if block is not None:
                 blocks[tag >> 16 << 8 | tag & 0xFF] = block
-            note(walk, path, known, "kept if an element of its block is")
-            return stop
+            note(spot, "kept if an element of its block is")
+            return spot.stop
         block = blocks.get(tag >> 8)
         keep = (
             block is not None
-            and known.decision.action is not Action.REMOVE
+            and not goes
             and keeps_private_sequence(block.creator, tag >> 16, tag & 0xFF)
         )
-        if known.vr == "SQ" or undefined or keep:
+        if known.vr == "SQ" or spot.undefined or keep:
             if block is not None and keep and not block.written:
                 self._cleaner.write_creator(block, pieces, tag)
-            note(walk, path, known, "cleaned inside" if keep else "removed")
-            return self._sequence(
-                data, known, position, start, length, limit, walk, path, pieces if keep else None
-            )
+            note(spot, "cleaned inside" if keep else "removed")
+            return self._sequence(spot, pieces if keep else None)
         clean = b""
-        if block is not None and known.decision.action is not Action.REMOVE:
-            raw = data[position:stop]
-            clean = self._cleaner.clean_private(block, known, raw, data[start:stop])
+        if block is not None and not goes:
+            value = spot.data[spot.start : spot.stop]
+            clean = self._cleaner.clean_private(block, known, spot.raw, value).clean
             if clean and not block.written:
                 self._cleaner.write_creator(block, pieces, tag)
             pieces.append(clean)
-        note(walk, path, known, outcome_of(clean, data[position:stop], length))
-        return stop
+        note(spot, outcome_of(clean, spot.raw, spot.length))
+        return spot.stop
 
-    def _sequence(  # noqa: PLR0913, PLR0917 - the state of the loop
-        self, data: Data, known: Known, position: int, start: int, length: int, limit: int,
-        walk: Walk, path: tuple[int, ...], pieces: list[bytes] | None,
-    ) -> int:  # fmt: skip
+    def _sequence(self, spot: Spot, pieces: list[bytes] | None) -> int:
         """Clean the items of a sequence; with no ``pieces`` only find its end."""
+        data, _, position, start, _, limit, walk, path = spot
         if len(path) >= MAXIMUM_DEPTH:
             raise RefusedFileError(f"Its sequences are nested deeper than {MAXIMUM_DEPTH} levels.")
-        undefined = length == UNDEFINED
-        stop = start + length
-        if pieces is None and not undefined:
-            return stop
-        raw = b""
-        if not undefined and length <= REMEMBERED_BYTES and walk.trace is None:
-            raw = data[position:stop]
-            found = self._sequences.get(raw)
-            if found is not None and pieces is not None:
-                pieces.append(found[0])
-                for rule, count in found[1]:
+        if pieces is None and not spot.undefined:
+            return spot.stop
+        remembers = pieces is not None and walk.trace is None
+        if pieces is not None and remembers:
+            found = self._sequences.find(spot)
+            if found is not None:
+                written, counts, end = found
+                pieces.append(written)
+                for rule, count in counts:
                     walk.tally[rule] += count
-                return stop
-            raw = raw if self._was_met(raw) else b""
-        inner = self._cleaner_of_items(data, position)
+                return end
         tally = walk.tally
-        before = tally[:] if raw or pieces is None else tally
+        before = tally[:]
+        inner = self._cleaner_of_items(data, position)
         if pieces is None:
             walk.tally = before
         items, end = inner.items(
-            data, start, limit if undefined else stop, walk, (*path, known.tag), undefined=undefined
-        )
+            data, start, limit if spot.undefined else spot.stop, walk, (*path, spot.known.tag),
+            undefined=spot.undefined,
+        )  # fmt: skip
         walk.tally = tally
         if pieces is None:
             return end
-        written = self._sequence_bytes(data, position, known, items, inner, undefined=undefined)
+        written = self._sequence_bytes(spot, items, inner)
         pieces.append(written)
-        if raw:
-            if len(self._sequences) >= _REMEMBERED_SEQUENCES:
-                self._sequences.clear()
+        if remembers:
             counts = tuple(
                 (rule, tally[rule] - before[rule])
                 for rule in range(len(self._rule_numbers))
                 if tally[rule] != before[rule]
             )
-            self._sequences[raw] = (written, counts)
+            self._sequences.learn(spot, end, written, counts)
         return end
-
-    def _was_met(self, raw: bytes) -> bool:
-        """Return whether a sequence is met again, and so is worth remembering.
-
-        Most of those with a value of one frame are never met again, and counting what is in them
-        costs more than looking for them.
-        """
-        mark = hash(raw)
-        if mark in self._met:
-            return True
-        if len(self._met) >= _MOST_MET:
-            self._met.clear()
-        self._met.add(mark)
-        return False
 
     def _cleaner_of_items(self, data: Data, position: int) -> DatasetCleaner:
         """Return the cleaner for a sequence's items: implicit below an unknown representation."""
@@ -457,14 +389,11 @@ class DatasetCleaner:
                 cleaned.append(self.encoding.item(b"".join(pieces)))
         return cleaned, position
 
-    def _sequence_bytes(  # noqa: PLR0913 - what makes an element
-        self, data: Data, position: int, known: Known, items: list[bytes],
-        inner: DatasetCleaner, *, undefined: bool,
-    ) -> bytes:  # fmt: skip
+    def _sequence_bytes(self, spot: Spot, items: list[bytes], inner: DatasetCleaner) -> bytes:
         body = b"".join(items)
         vr = "SQ"
         if self.encoding.explicit:
-            vr = data[position + 4 : position + 6].decode("ascii")
-        length = UNDEFINED if undefined else len(body)
-        end = inner.encoding.sequence_end() if undefined else b""
-        return self.encoding.header(known.tag, vr, length) + body + end
+            vr = spot.data[spot.position + 4 : spot.position + 6].decode("ascii")
+        length = UNDEFINED if spot.undefined else len(body)
+        end = inner.encoding.sequence_end() if spot.undefined else b""
+        return self.encoding.header(spot.known.tag, vr, length) + body + end

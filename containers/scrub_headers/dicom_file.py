@@ -28,6 +28,7 @@ from containers.scrub_headers.encoding import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     LONG_VRS,
+    Data,
     Encoding,
 )
 from containers.scrub_headers.errors import RefusedFileError
@@ -53,7 +54,6 @@ from containers.scrub_headers.known import KnownIdentities
 from containers.scrub_headers.marks import file_start, marks
 from containers.scrub_headers.profile import Profile
 from containers.scrub_headers.pseudonyms import SECRET_BYTES, Pseudonyms
-from containers.scrub_headers.runs import Data
 from containers.scrub_headers.table import keyword_of
 from containers.scrub_headers.walk import Walk
 
@@ -140,12 +140,15 @@ class Scrubber:
         """
         if os.path.lexists(target):
             raise FileExistsError("the name of the clean copy is taken")
-        with source.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+        descriptor = os.open(source, os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
             if size <= _READ_WHOLE_BYTES:
-                return self._scrub(file.read(), file.fileno(), target)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return self._scrub(data, file.fileno(), target)
+                return self._scrub(_read_whole(descriptor, size), descriptor, target)
+            with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
+                return self._scrub(mapped, descriptor, target)
+        finally:
+            os.close(descriptor)
 
     def explain(self, source: Path) -> Iterator[ElementDecision]:
         """Return what would become of each element of a file.
@@ -239,7 +242,7 @@ class Scrubber:
             check_length(image, walk.pixels[2] - walk.value_start)
             return verdict
         if not walk.native:
-            check_fragments(data, walk.value_start, walk.pixels[2], syntax)
+            check_fragments(data, walk.value_start, walk.pixels[2], syntax, image)
             return verdict
         if syntax not in {IMPLICIT, EXPLICIT, DEFLATED, BIG}:
             raise RefusedFileError("Its pixel data are not packed as its transfer syntax says.")
@@ -259,6 +262,16 @@ class Scrubber:
             verdict.bits.look(data, walk.value_start, walk.pixels[2])
             verdict.close()
         return verdict
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    data = os.read(descriptor, size)
+    while len(data) < size:
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            raise OSError("the original became shorter while it was read")
+        data += more
+    return data
 
 
 _latest: dict[tuple[int, int, int], tuple[tuple[object, ...], Scrubber]] = {}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from containers.scrub_headers.context import CleanContext
 from containers.scrub_headers.encoding import Encoding
-from containers.scrub_headers.judgement import Known
+from containers.scrub_headers.judgement import FACT, Known
 from containers.scrub_headers.private_blocks import clean_private as clean_private_value
+from containers.scrub_headers.private_blocks import has_rule
 from containers.scrub_headers.values import clean_value
-from containers.scrub_headers.walk import Block
+from containers.scrub_headers.walk import Block, Met
 
-_REMEMBERED_VALUE_BYTES = 1024
+REMEMBERED_BYTES = 1024
+"""Longer elements are rarely the same in two files, and looking for them takes long."""
 _REMEMBERED_ELEMENTS = 16_000
 
 
@@ -23,23 +25,22 @@ class ElementCleaner:
     Attributes
     ----------
     public : dict
-        Clean forms of public elements that were met, by their whole bytes.
+        Public elements that were met, by their whole bytes.
     """
 
     def __init__(self, context: CleanContext, encoding: Encoding) -> None:
-        self.public: dict[bytes, bytes] = {}
+        self.public: dict[bytes, Met] = {}
         self._context = context
         self._encoding = encoding
-        self._private: dict[str, dict[bytes, bytes]] = {}
+        self._private: dict[str, dict[bytes, Met]] = {}
 
-    def clean_element(self, known: Known, raw: bytes, value: bytes) -> bytes:
-        """Return the clean form of an element, empty where it goes, and remember it."""
-        clean = self.written(known, raw, value)
-        if len(raw) <= _REMEMBERED_VALUE_BYTES:
-            if len(self.public) >= _REMEMBERED_ELEMENTS:
-                self.public.clear()
-            self.public[raw] = clean
-        return clean
+    def clean_element(self, known: Known, raw: bytes, value: bytes) -> Met:
+        """Clean an element, and remember it."""
+        fact = value if known.kind == FACT else None
+        met = Met(known, raw, len(raw), self.written(known, raw, value), fact)
+        if len(raw) <= REMEMBERED_BYTES:
+            _remember(self.public, raw, met)
+        return met
 
     def written(self, known: Known, raw: bytes, value: bytes) -> bytes:
         """Return the clean form of a public element, without remembering it."""
@@ -53,18 +54,20 @@ class ElementCleaner:
         except ValueError:
             return b""
 
-    def clean_private(self, block: Block, known: Known, raw: bytes, value: bytes) -> bytes:
-        """Return the clean form of a private element, empty where it goes, and remember it."""
+    def clean_private(self, block: Block, known: Known, raw: bytes, value: bytes) -> Met:
+        """Clean a private element, and remember it."""
         group, element = known.tag >> 16, known.tag & 0xFF
+        if not has_rule(block.creator, group, element):
+            header = raw[: len(raw) - len(value)]
+            return Met(known, header, len(raw), b"", creator=block.creator)
         clean = clean_private_value(block.creator, group, element, known.vr, value, self._context)
         written = b""
         if clean is not None:
             written = self._encoding.element(known.tag, known.vr, clean)
-        if len(raw) <= _REMEMBERED_VALUE_BYTES:
-            if len(block.memory) >= _REMEMBERED_ELEMENTS:
-                block.memory.clear()
-            block.memory[raw] = written
-        return written
+        met = Met(known, raw, len(raw), written, creator=block.creator)
+        if len(raw) <= REMEMBERED_BYTES:
+            _remember(block.memory, raw, met)
+        return met
 
     def write_creator(self, block: Block, pieces: list[bytes], tag: int) -> None:
         """Put the creator of a block where it stood, now that something of the block stays."""
@@ -82,3 +85,9 @@ class ElementCleaner:
             return None
         pieces.append(b"")
         return Block(creator, len(pieces) - 1, self._private.setdefault(creator, {}))
+
+
+def _remember(memory: dict[bytes, Met], raw: bytes, met: Met) -> None:
+    if len(memory) >= _REMEMBERED_ELEMENTS:
+        memory.clear()
+    memory[raw] = met

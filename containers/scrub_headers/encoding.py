@@ -9,9 +9,12 @@ DICOM PS3.5 section 7.1 (data elements) and annex A (transfer syntaxes).
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
 from struct import Struct
 
+Data = bytes | mmap.mmap
+"""What holds a dataset: small files are read, large ones are mapped."""
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())

@@ -19,10 +19,10 @@ from containers.scrub_headers.encoding import (
     IMPLICIT_LITTLE,
     LONG_VRS,
     SHORT_VRS,
+    Data,
     Encoding,
 )
 from containers.scrub_headers.errors import RefusedFileError
-from containers.scrub_headers.runs import Data
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 DEFLATED, BIG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"

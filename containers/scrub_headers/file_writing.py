@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from containers.scrub_headers.encoding import Data
 from containers.scrub_headers.image_policy import UnusedBits
-from containers.scrub_headers.runs import Data
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 20
 """So much is looked at and written at a time, small enough for a processor's cache."""
 _COPY_BYTES = 1 << 26
 _WINDOW_BYTES = 1 << 24
@@ -58,12 +58,12 @@ def write_file(  # noqa: PLR0913, PLR0917 - what is written, and what is said of
         try:
             start, stop = body
             if isinstance(data, bytes):
-                _write_all(out, b"".join((*pieces, memoryview(data)[start:stop])))
+                _write_both(out, b"".join(pieces), memoryview(data)[start:stop])
             else:
                 _write_all(out, b"".join(pieces))
                 bits = verdict.bits if verdict is not None else None
                 if bits is not None and bits.is_needed:
-                    _copy_and_look(data, out, start, stop, bits)
+                    _copy_and_look(descriptor, out, start, stop, bits)
                 else:
                     _copy_range(descriptor, out, start, stop)
                 if verdict is not None:
@@ -77,25 +77,37 @@ def write_file(  # noqa: PLR0913, PLR0917 - what is written, and what is said of
         raise
 
 
+def _write_both(out: int, head: bytes, body: memoryview) -> None:
+    done = os.writev(out, (head, body))
+    if done < len(head):
+        _write_all(out, head[done:])
+        done = len(head)
+    _write_all(out, body[done - len(head) :])
+
+
 def _write_all(out: int, data: bytes | memoryview) -> None:
-    done = os.write(out, data)
+    done = 0
     while done < len(data):
         done += os.write(out, data[done:])
 
 
-def _copy_and_look(data: mmap.mmap, out: int, start: int, stop: int, bits: UnusedBits) -> None:
-    """Copy bytes piece by piece, each while it still is in the processor's cache from the look."""
-    let_go = start // mmap.PAGESIZE * mmap.PAGESIZE
-    with memoryview(data) as view:
-        while start < stop:
-            end = min(start + PIECE_BYTES, stop)
-            bits.look(data, start, end)
-            _write_all(out, view[start:end])
-            start = end
-            if start - let_go >= _WINDOW_BYTES and hasattr(data, "madvise"):
-                # Pages that were looked at count as memory of this process until they are let go.
-                data.madvise(mmap.MADV_DONTNEED, let_go, _WINDOW_BYTES)
-                let_go += _WINDOW_BYTES
+def _copy_and_look(source: int, out: int, start: int, stop: int, bits: UnusedBits) -> None:
+    """Copy bytes piece by piece, each while it still is in the processor's cache from the look.
+
+    They are mapped window by window: what was mapped counts as memory of this process.
+    """
+    while start < stop:
+        base = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        end = min(start + _WINDOW_BYTES, stop)
+        with (
+            mmap.mmap(source, end - base, access=mmap.ACCESS_READ, offset=base) as window,
+            memoryview(window) as view,
+        ):
+            for first in range(start - base, end - base, PIECE_BYTES):
+                last = min(first + PIECE_BYTES, end - base)
+                bits.look(view, first, last)
+                _write_all(out, view[first:last])
+        start = end
 
 
 def _copy_range(source: int, out: int, start: int, stop: int) -> None:

@@ -25,6 +25,15 @@ _IDENTIFIERS = frozenset(
      0x00101090, 0x00380010, 0x00401001, 0x00400253, 0x00200010, 0x001021F0}
 )  # fmt: skip
 _INSTITUTION = frozenset({0x00080080, 0x00080081})
+_MAKERS = frozenset({
+    "bruker", "canon", "canon_mec", "ge healthcare", "ge medical systems", "hitachi", "philips",
+    "philips healthcare", "philips medical systems", "siemens", "siemens healthcare",
+    "siemens healthineers", "toshiba", "toshiba_mec", "uih", "united imaging",
+    "united imaging healthcare",
+})  # fmt: skip
+"""Makers of scanners. An institution that is called exactly so is the maker's own site; taken for
+an identity, it would take the manufacturer out of every header, without which some images cannot
+be converted. A person's name is never compared with these."""
 _DEVICE = frozenset({0x00081010, 0x00181000})
 _DATES = frozenset({0x00100030, 0x00080012, 0x00080020, 0x00080021, 0x00080022, 0x00080023})
 _CHARACTER_SET, _SOP_INSTANCE, _PATIENT_ID = 0x00080005, 0x00080018, 0x00100020
@@ -189,7 +198,9 @@ def _identity(texts: dict[int, list[str]]) -> HeaderIdentity:
         sop_instance_uid=next(iter(texts.get(_SOP_INSTANCE, [])), ""),
         names=of(_NAMES),
         identifiers=of(_IDENTIFIERS),
-        institution=of(_INSTITUTION),
+        institution=tuple(
+            each for each in of(_INSTITUTION) if each.strip().casefold() not in _MAKERS
+        ),
         device=of(_DEVICE),
         dates=of(_DATES),
     )

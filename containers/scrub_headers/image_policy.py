@@ -225,12 +225,14 @@ def _doubt(policy: Doubt, sentence: str) -> str:
 
 
 def _all_bits(pixels: npt.NDArray[np.unsignedinteger]) -> int:
-    """Return the union of all values' bits; in words of 64 bits, which is four times as quick."""
+    """Return the union of all values' bits; in aligned words, which is many times as quick."""
     per_word = _WORD_BYTES // pixels.itemsize
-    whole = pixels.size // per_word * per_word
-    words = pixels[:whole].view(f"{pixels.dtype.byteorder.replace('|', '<')}u8")
+    address: int = pixels.__array_interface__["data"][0]
+    first = min(-address % _WORD_BYTES // pixels.itemsize, pixels.size)
+    last = first + (pixels.size - first) // per_word * per_word
+    words = pixels[first:last].view(f"{pixels.dtype.byteorder.replace('|', '<')}u8")
     union = int(np.bitwise_or.reduce(words)) if words.size else 0
-    rest = int(np.bitwise_or.reduce(pixels[whole:])) if whole < pixels.size else 0
+    rest = int(np.bitwise_or.reduce(pixels[:first])) | int(np.bitwise_or.reduce(pixels[last:]))
     bits = 8 * pixels.itemsize
     for place in range(per_word):
         rest |= union >> bits * place
@@ -243,14 +245,17 @@ def _corners_look_drawn(frame: npt.NDArray[np.unsignedinteger]) -> bool:
     Text that a device draws has the highest value of the image, in runs of a few pixels, beside
     dark ones, and it stands at the border. A hint, no proof in either direction.
     """
-    bright = frame == frame.max()
+    highest = frame.max()
     height, width = frame.shape[0] // 5, frame.shape[1] // 2
-    for corner, values in (
-        (bright[:height, :width], frame[:height, :width]),
-        (bright[:height, -width:], frame[:height, -width:]),
-        (bright[-height:, :width], frame[-height:, :width]),
-        (bright[-height:, -width:], frame[-height:, -width:]),
+    for values in (
+        frame[:height, :width],
+        frame[:height, -width:],
+        frame[-height:, :width],
+        frame[-height:, -width:],
     ):
+        if values.max() < highest:
+            continue
+        corner = values == highest
         number = int(np.count_nonzero(corner))
         if _FEWEST_STROKE_PIXELS <= number < corner.size * _LARGEST_CORNER_SHARE and _is_drawn(
             corner, values

@@ -92,6 +92,9 @@ class KnownIdentities:
         plain = folded(text)
         if plain in self.texts or (self._long is not None and self._long.search(plain)):
             return True
+        if plain.isascii() and (plain.isdigit() or plain.isalpha()):
+            # One word of one piece, which was compared.
+            return False
         words = [each for each in _SPLIT.split(plain) if each]
         if not self.texts.isdisjoint(words):
             return True

@@ -95,6 +95,11 @@ def keeps_private_sequence(creator: str, group: int, element: int) -> bool:
     return rule is not None and rule.kind == "sequence"
 
 
+def has_rule(creator: str, group: int, element: int) -> bool:
+    """Return whether anything may stay of a private attribute; without a rule it always goes."""
+    return (creator, group, element) in private_rules()
+
+
 def keeps_private_creator(creator: str, group: int) -> bool:
     """Return whether a creator's name is on the list for a group; other names are no vocabulary."""
     return (creator, group) in _creators()

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from containers.recordings import Recording
 
 RESULT_DIR_NAME = "scrubbed"
+_UNCHECKED_DIR_NAME = "unchecked"
+"""Holds the copy until it is checked, so that none has the result's name when the run is killed."""
 CHECK_FILE_NAME = "check.json"
 SITE_KEYS_PATH = Path("/run/secrets/winxnat-keys")
 SITE_PASSPHRASE_PATH = Path("/run/secrets/winxnat-keys-passphrase")
@@ -122,6 +124,7 @@ def run(step_input: StepInput) -> StepReport:
     _drop_empty_folders(rules.out_dir)
     _refuse_if_nothing_is_left(outcomes, wish)
     checked = _check(rules.out_dir, known, wish.profile)
+    rules.out_dir.rename(step_input.output_dir / RESULT_DIR_NAME)
     report_dir = step_input.output_dir / REPORT_DIR_NAME
     report_dir.mkdir()
     text = json.dumps(checked.to_json(), indent=2)
@@ -255,7 +258,7 @@ def _plan(
     base = keys.pseudonyms(participant, wish.subject_label)
     naming = Naming(base, known, one_subject, wish.session_label)
     names = planned_names(root, items, identities, naming)
-    out_dir = step_input.output_dir / RESULT_DIR_NAME
+    out_dir = step_input.output_dir / _UNCHECKED_DIR_NAME
     rules = Rules(out_dir, wish.profile, base, known, naming)
     tasks = []
     for item in items:

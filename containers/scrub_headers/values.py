@@ -25,15 +25,28 @@ NUMBER_TEXT = re.compile(_ONE + rb"(?:\\" + _ONE + rb")*+\0?")
 TEXT_IN_NUMBERS = re.compile(rb"[0-9A-Za-z ^._\-]{8}")
 """Eight such bytes in a row: no number in use has this form, but a name in its place would."""
 _LONGEST_NUMBER_TEXT = 16
-_LONG_WHOLE = re.compile(r"(?<![\d.])\d{8,}")
-"""Eight digits before a decimal point: no measure of an image is so large, but dates and numbers
-of patients are so long."""
+_LONG_WHOLE = re.compile(r"(?<![\d.])(?:\d{8,}|0*[1-9]\d{5,})")
+"""Six digits before a decimal point: hardly a measure of an image is so large, but dates and
+numbers of patients are so long."""
+_VERY_LONG_WHOLE = re.compile(r"(?<![\d.])\d{8,}")
 _LONG_NUMBERS = frozenset({0x00181074, 0x00181077, 0x00181078, 0x00181079})
 """Doses in becquerel, which are larger, and the times of their injection."""
+_LARGE_NUMBERS = frozenset(
+    {
+        0x00181060, 0x00181063, 0x00181242, 0x00541300, 0x00541321,  # times in milliseconds
+        0x00189073, 0x00189074, 0x00189220, 0x00209153, 0x0020930D,
+        0x00200013, 0x00280008,  # numbers of images and frames
+        0x00281050, 0x00281051, 0x00281052, 0x00281053,  # windows and scales of counts
+    }
+)  # fmt: skip
+"""Of these, numbers of six and seven digits are usual."""
+LONG_FROM, _VERY_LONG_FROM = 10**5, 10**7
+_NO_COUNT = 10**20
+"""Whole floating-point numbers beyond are marks of "no value"; no identifier has so many digits."""
 _SUSPECT_DIGITS = re.compile(r"\d{5,}")
 _LETTERS = re.compile(rb"[A-Za-z]{4,}")
-_WHOLE_NUMBERS = {"UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
-_FEW_BYTES = 64
+WHOLE_NUMBERS = {"UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
+FEW_BYTES = 1024
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
@@ -84,7 +97,7 @@ def clean_value(
     if action is Action.EMPTY:
         return b""
     if action is Action.BINARY:
-        return value if _is_plain_binary(vr, value, context) else None
+        return value if _is_plain_binary(tag, vr, value, context) else None
     if action is Action.NUMBER:
         return _clean_number(tag, value, context)
     text = _decoded(value)
@@ -129,7 +142,8 @@ def _clean_number(tag: int, value: bytes, context: CleanContext) -> bytes | None
     text = value.decode("ascii").rstrip(_PADDING)
     if any(len(each.strip()) > _LONGEST_NUMBER_TEXT for each in text.split("\\")):
         return None
-    if tag not in _LONG_NUMBERS and _LONG_WHOLE.search(text):
+    too_long = _VERY_LONG_WHOLE if tag in _LARGE_NUMBERS else _LONG_WHOLE
+    if tag not in _LONG_NUMBERS and too_long.search(text):
         return None
     if context.known.texts and any(
         each in context.known.texts for each in _SUSPECT_DIGITS.findall(text)
@@ -140,20 +154,27 @@ def _clean_number(tag: int, value: bytes, context: CleanContext) -> bytes | None
     return value
 
 
-def _is_plain_binary(vr: str, value: bytes, context: CleanContext) -> bool:
-    """Return whether binary numbers hold neither text nor a known identity."""
+def _is_plain_binary(tag: int, vr: str, value: bytes, context: CleanContext) -> bool:
+    """Return whether binary numbers hold neither text nor a known identity nor a long number."""
     if TEXT_IN_NUMBERS.search(value):
         return False
-    if not context.known.texts or len(value) > _FEW_BYTES:
+    if len(value) > FEW_BYTES:
         return True
-    if any(context.known.touches(run.decode("ascii")) for run in _LETTERS.findall(value)):
+    if context.known.texts and any(
+        context.known.touches(run.decode("ascii")) for run in _LETTERS.findall(value)
+    ):
         return False
-    code = _WHOLE_NUMBERS.get(vr)
+    code = WHOLE_NUMBERS.get(vr)
     if code is None or len(value) % struct.calcsize(code):
         return True
     order = ">" if context.big_endian else "<"
+    limit = _VERY_LONG_FROM if tag in _LARGE_NUMBERS else LONG_FROM
     return not any(
-        math.isfinite(number) and str(int(number)) in context.known.texts
+        math.isfinite(number)
+        and (
+            str(int(number)) in context.known.texts
+            or (tag not in _LONG_NUMBERS and limit <= abs(number) < _NO_COUNT and not number % 1)
+        )
         for (number,) in struct.iter_unpack(order + code, value)
     )
 

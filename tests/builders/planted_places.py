@@ -675,9 +675,11 @@ def transfer_syntaxes(tokens: Tokens) -> Iterator[PlantedFile]:
         put(dataset, 0x00291010, "LO", fourth := tokens.word())
         content = (fifth := tokens.word()).encode()
         put(dataset, 0x00081140, "SQ", sequence(item(PatientName=content.decode())))
+        if uid == RLELossless:
+            dataset.compress(uid, generate_instance_uid=False)
         dataset.file_meta.TransferSyntaxUID = uid
-        if uid.is_compressed and uid != DeflatedExplicitVRLittleEndian:
-            dataset.PixelData = encapsulate([_JPEG if uid == JPEGBaseline8Bit else bytes(66)])
+        if uid == JPEGBaseline8Bit:
+            dataset.PixelData = encapsulate([_JPEG])
             dataset["PixelData"].VR = "OB"
             dataset["PixelData"].is_undefined_length = True
         places = {"name": first, "ID": second, "comment": third, "private": fourth}

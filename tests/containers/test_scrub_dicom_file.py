@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import struct
 import subprocess
 import zlib
 from pathlib import Path
@@ -99,7 +100,10 @@ def test_every_plain_transfer_syntax_keeps_its_pixels(tmp_path: Path, syntax: st
 def test_fragments_of_compressed_pixels_are_copied(tmp_path: Path):
     """Encapsulated pixel data come out byte by byte, what follows them does not."""
     image = mr_dataset()
-    image.PixelData = encapsulate([b"\x01\x00\x00\x00" * 20, b"\x02\x00" * 9])
+    # Twice 128 times a byte are one of the two halves of 16 by 16 pixels.
+    half = b"\x81\x05\x81\x06"
+    image.NumberOfFrames = 2
+    image.PixelData = encapsulate([_rle(half, half), _rle(half, half)])
     image["PixelData"].is_undefined_length = True
     image["PixelData"].VR = "OB"
     pixels = image.PixelData
@@ -515,3 +519,53 @@ def test_samples_break_no_rule_that_they_kept_before(samples: Path, tmp_path: Pa
         clean_path.unlink()
 
     assert worse == []
+
+
+def _packed(syntax: str, frames: list[bytes], offsets: bytes = b"") -> bytes:
+    """Return a file of four by four pixels with the given fragments."""
+    image = mr_dataset(4, 4)
+    image.NumberOfFrames = len(frames)
+    items = [offsets, *(each + b"\0" * (len(each) % 2) for each in frames)]
+    body = b"".join(b"\xfe\xff\0\xe0" + len(e).to_bytes(4, "little") + e for e in items)
+    image.PixelData = encapsulate([b"\0\0"])
+    data = file_bytes(image, syntax)
+    return data[: data.rindex(b"\xe0\x7f\x10\0") + 12] + body + b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def _rle(*segments: bytes) -> bytes:
+    """Return a frame in the form of PS3.5 annex G."""
+    starts = [64 + sum(map(len, segments[:number])) for number in range(len(segments))]
+    table = [len(segments), *starts, *[0] * (15 - len(starts))]
+    return b"".join(each.to_bytes(4, "little") for each in table) + b"".join(segments)
+
+
+RLE = "1.2.840.10008.1.2.5"
+RUN = bytes([257 - 16, 5])
+"""Sixteen times the byte 5, as annex G writes it."""
+
+
+@pytest.mark.parametrize(
+    ("data", "passes"),
+    [
+        (_packed(RLE, [_rle(RUN, RUN)]), True),
+        (_packed(RLE, [_rle(RUN, RUN), _rle(RUN, RUN)], struct.pack("<2I", 0, 76)), True),
+        (_packed(RLE, [_rle(RUN, RUN) + TOKEN.encode()]), False),
+        (_packed(RLE, [_rle(RUN + TOKEN.encode(), RUN)]), False),
+        (_packed(RLE, [_rle(RUN, RUN)], TOKEN.encode()), False),
+        (_packed(RLE, [_rle(RUN, bytes([257 - 15, 5]))]), False),
+        (_packed("1.2.840.10008.1.2.1.98", [bytes(32)]), False),
+        (_packed("1.2.840.10008.1.2.6.1", [bytes(32)]), False),
+        (_packed("1.2.840.10008.1.2.4.94", [bytes(32)]), False),
+    ],
+)
+def test_nothing_hides_beside_compressed_images(tmp_path: Path, data: bytes, passes: bool):  # noqa: FBT001 - a case
+    """Text among the offsets, behind a segment or a frame, or in an unknown form is refused."""
+    (tmp_path / "in").write_bytes(data)
+    scrubber = Scrubber(load_profile("external"), _pseudonyms(), KNOWN)
+
+    if passes:
+        scrubber.scrub(tmp_path / "in", tmp_path / "out")
+        assert TOKEN.encode() not in (tmp_path / "out").read_bytes()
+    else:
+        with pytest.raises(RefusedFileError):
+            scrubber.scrub(tmp_path / "in", tmp_path / "out")

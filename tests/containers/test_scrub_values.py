@@ -28,7 +28,18 @@ def clean(
 
 @pytest.mark.parametrize(
     "value",
-    [b"12", b"1.5\\-2.25", b"1234567", b"0.70710678118655", b"-1.0e-05", b"1e6", b"", b"3 "],
+    [
+        b"12",
+        b"1.5\\-2.25",
+        b"12345",
+        b"0000123",
+        b"12345.678901",
+        b"0.70710678118655",
+        b"-1.0e-05",
+        b"1e6",
+        b"",
+        b"3 ",
+    ],
 )
 def test_measures_stay_as_they_are_written(value: bytes):
     """No digit of a measure changes."""
@@ -38,10 +49,10 @@ def test_measures_stay_as_they_are_written(value: bytes):
 @pytest.mark.parametrize(
     "value",
     [b"19870506", b"4857773456", b"810000067", b"1\\810000067", b"12345678.5", b"104512",
-     b"1\\104512", b"104512.0", b"66123"],
+     b"1\\104512", b"104512.0", b"66123", b"810067", b"0810067", b"8100671", b"1\\810067.25"],
 )  # fmt: skip
 def test_dates_and_patients_are_no_measures(value: bytes):
-    """Eight digits before the point, and every number of the study's, go."""
+    """Six digits before the point, and every number of the study's, go."""
     assert clean(Action.NUMBER, ACQUISITION_NUMBER, "DS", value) is None
 
 
@@ -50,6 +61,32 @@ def test_a_dose_in_becquerel_stays():
     assert clean(Action.NUMBER, TOTAL_DOSE, "DS", b"370000000") == b"370000000"
     known = KnownIdentities.of(identifiers=["370000000"])
     assert clean(Action.NUMBER, TOTAL_DOSE, "DS", b"370000000", known) is None
+
+
+@pytest.mark.parametrize("tag", [0x00200013, 0x00181242, 0x00281051])
+def test_numbers_of_images_and_milliseconds_may_be_longer(tag: int):
+    """A frame of an hour lasts 3600000 ms; a date is too long for that, too."""
+    assert clean(Action.NUMBER, tag, "IS", b"3600000") == b"3600000"
+    assert clean(Action.NUMBER, tag, "IS", b"19870506") is None
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "stays"),
+    [
+        ("UL", struct.pack("<I", 99_999), True),
+        ("UL", struct.pack("<I", 810_067), False),
+        ("SL", struct.pack("<2i", 1, -810_067), False),
+        ("FD", struct.pack("<d", 19_870_506.0), False),
+        ("FD", struct.pack("<40d", *[0.5] * 39, 810_067.0), False),
+        ("FD", struct.pack("<d", 810_067.25), True),
+        ("FD", struct.pack("<d", 7.237e75), True),
+        ("FL", struct.pack("<f", 12345.0), True),
+    ],
+)
+def test_long_whole_numbers_go_from_binary_values(vr: str, value: bytes, stays: bool):  # noqa: FBT001 - a case
+    """A number or date of a person is whole and long; a measure is not both."""
+    known = KnownIdentities()
+    assert (clean(Action.BINARY, TEMPORAL_RANGE, vr, value, known) == value) is stays
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 
 _READ = 1 << 18
@@ -376,3 +377,8 @@ def _copy(source: BinaryIO, target: BinaryIO, budget: Budget) -> None:
     while data := source.read(_READ):
         budget.spend(len(data))
         target.write(data)
+
+
+def inner_name(name: str) -> str:
+    """Return what a packed file is called inside: its name without the last ending."""
+    return PurePath(name).stem if PurePath(name).suffix else name

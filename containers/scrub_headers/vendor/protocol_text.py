@@ -25,7 +25,8 @@ _BEGIN: Final = b"### ASCCONV BEGIN"
 _END: Final = b"### ASCCONV END"
 LARGEST_TEXT: Final = 8_000_000
 """Bytes; a protocol text is 50 to 200 kB, and one of an array coil's 32 elements below 1 MB."""
-_LINE = re.compile(rb"[ \t]*([A-Za-z_][\w.\[\]]{0,200})[ \t]*=[ \t]*([^\r\n]{1,300}?)[ \t\r]*")
+_KEY = re.compile(r"[A-Za-z_][\w.\[\]]{0,200}", re.ASCII)
+_LONGEST_TEXT: Final = 300
 _MOST_LINES: Final = 50_000
 _LONGEST_LINE: Final = 600
 _INDEX = re.compile(r"\[(?:\d{1,4}|__attribute__)\]")
@@ -47,25 +48,30 @@ def clean_protocol_text(text: bytes, known: Known) -> bytes | None:
     if start < 0 or end < 0 or end - start > LARGEST_TEXT:
         return None
     lines, numbers = _memory_under(known)
+    source = text[start:end].split(b"\n")
+    new = set(source) - lines.keys()
+    if len(lines) + len(new) > _MOST_LINES:
+        lines.clear()
+        numbers.clear()
+        new = set(source)
+    for line in new:
+        lines[line] = _cleaned(line, known, numbers)
     # dcm2niix leaves out the first byte of a text that is no part of a CSA header.
     kept = [b"", b"### ASCCONV BEGIN ###"]
-    for line in text[start:end].split(b"\n"):
-        clean = lines.get(line, b"")
-        if clean == b"":
-            found = _LINE.fullmatch(line)
-            clean = None
-            if found is not None:
-                key, value = (each.decode("latin-1") for each in found.groups())
-                clean = _clean_line(key, value, known, numbers)
-            if len(lines) >= _MOST_LINES:
-                lines.clear()
-                numbers.clear()
-            if len(line) <= _LONGEST_LINE:
-                lines[line] = clean
-        if clean is not None:
-            kept.append(clean)
+    kept += [clean for clean in map(lines.__getitem__, source) if clean is not None]
     kept.append(b"### ASCCONV END ###\n")
     return b"\n".join(kept)
+
+
+def _cleaned(line: bytes, known: Known, numbers: _Numbers) -> bytes | None:
+    """Return a line as it stays, or None where it goes."""
+    if len(line) > _LONGEST_LINE:
+        return None
+    key, _, value = line.decode("latin-1").partition("=")
+    key, value = key.strip(" \t"), value.lstrip(" \t").rstrip(" \t\r")
+    if not 0 < len(value) <= _LONGEST_TEXT or "\r" in value or _KEY.fullmatch(key) is None:
+        return None
+    return _clean_line(key, value, known, numbers)
 
 
 _Lines = dict[bytes, bytes | None]
@@ -102,7 +108,7 @@ def _words() -> frozenset[str]:
 
 def _known_key(key: str) -> str | None:
     """Return the last word of a key of which every word is in the list, else None."""
-    return _last_word(_INDEX.sub("", key))
+    return _last_word(_INDEX.sub("", key) if "[" in key else key)
 
 
 @lru_cache(maxsize=8192)

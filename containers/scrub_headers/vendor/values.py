@@ -17,7 +17,9 @@ BINARY_FORMATS: Final = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", 
 TEXT_NUMBERS: Final = frozenset({"IS", "DS"})
 LONGEST_NUMBER: Final = 7
 """Digits of a whole number that is kept without a rule of its own; identifiers have more."""
-_NUMBER = re.compile(r"[+-]?(?:\d{1,10}(?:\.\d{0,16})?|\.\d{1,16})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(
+    r"[+-]?(?:(\d{1,10})(?:\.\d{0,16})?|\.\d{1,16})(?:[eE][+-]?\d{1,3})?", re.ASCII
+)
 _DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _DATE_BACKWARDS = re.compile(r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:18|19|20|21)\d\d")
 _DATE_AMERICAN = re.compile(r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:18|19|20|21)\d\d")
@@ -55,9 +57,10 @@ def is_number(text: str, known: Known, digits: int = LONGEST_NUMBER) -> bool:
 
     ``digits`` limits the digits before the decimal point; leading zeros count.
     """
-    if _NUMBER.fullmatch(text) is None:
+    found = _NUMBER.fullmatch(text)
+    if found is None:
         return False
-    whole = re.split(r"[.eE]", text.lstrip("+-"), maxsplit=1)[0]
+    whole = found[1] or ""
     if len(whole) > digits or (len(whole) == len("YYYYMMDD") and is_date(whole)):
         return False
     return len(text) <= len("9999") or not known.touches(text.lstrip("+-"))

@@ -19,7 +19,8 @@ from containers.check_identity import (
 from containers.check_identity import dicom as dicom_reader
 from containers.check_identity.context import FileContext
 from containers.check_identity.dicom_memory import ElementMemory
-from containers.check_identity.dicom_plain import UnusualFormError, read_plain
+from containers.check_identity.dicom_plain import read_plain
+from containers.check_identity.dicom_walk import UnusualFormError
 from containers.check_identity.result import CriterionOutcome, Ledger
 from tests.builders.identity_files import clean_dicom, dicom_bytes
 from tests.builders.planted_places import synthetic_corpus
