@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from commands.catalog import find
 from commands.service_json import command_to_json
-from deploy import sandbox_process
+from deploy import demo_sharing, sandbox_process
+from deploy.demo_sharing import Shared
 from xnat_client.commands_registry import ensure_registered, find_available
 from xnat_client.errors import XnatClientError
 from xnat_client.launch import Patience, Run, get_state, kill_run, launch_command, watch_run
@@ -43,7 +44,9 @@ REPORT = "BIDS_REPORT"
 
 _MARK = ".winxnat-demo"
 _SANDBOX_DIR = "sandbox"
+_SHARING_DIR = "sharing"
 _DICOM_DIR = "dicom"
+_RELEASE_DIR = "release"
 _PARTIAL_DIR = ".new.partial"
 _COMPLETE_DIR = ".new"
 # The sandbox is on this machine: it may be asked often.
@@ -76,7 +79,8 @@ class ScanAccount:
 class Account:
     """What the demonstration did, for the page that ``winxnat demo`` prints.
 
-    ``validator_errors`` and ``validator_warnings`` count the official validator's findings.
+    ``validator_errors`` and ``validator_warnings`` count the official validator's findings;
+    ``shared`` is None where the session was not made here.
     """
 
     server: str
@@ -90,6 +94,7 @@ class Account:
     out_dir: Path
     seconds: float
     kept: bool
+    shared: Shared | None
 
 
 Say = Callable[[str], None]
@@ -103,19 +108,22 @@ def run_demo(
     keep: bool = False,
     say: Say = lambda _sentence: None,
 ) -> Account:
-    """Upload a session, convert it on the server, fetch the result, and account for it.
+    """Upload a session, convert it on the server, fetch it, and share it if it is made.
+
+    A session of somebody's own is not shared: its participant was not asked.
 
     Parameters
     ----------
     out_dir : Path
-        Gets ``bids/`` and ``report/`` (and ``dicom/`` when the session is made here). A folder
-        of an earlier demonstration is replaced once the new result is complete.
+        Gets ``bids/`` and ``report/`` (and ``dicom/`` and ``release/`` when the session is made
+        here). A folder of an earlier demonstration is replaced once the new result is complete.
     data_dir : Path or None
         A folder of DICOM files of one session; None makes one.
     engine : str
         What runs the command: ``process`` or ``docker``.
     keep : bool
-        Leave the sandbox running, in ``out_dir/sandbox``.
+        Leave the sandbox running, in ``out_dir/sandbox``, and the outside one with the sharing
+        records in ``out_dir/sharing``.
     say : callable
         Is told each step as it begins.
 
@@ -131,13 +139,17 @@ def run_demo(
         study = choose_study(scan_folder(_data(data_dir, scratch, say)))
         say(f"found {len(study.files)} DICOM files in {len(study.series)} series")
         with _claimed(out_dir):
-            with _sandbox(out_dir if keep else scratch, engine, keep=keep) as server:
+            parent = out_dir if keep else scratch
+            with _sandbox(parent, engine, keep=keep) as server:
                 say(f"sandbox answers at {server.url}")
                 password = sandbox_process.admin_password(server.root)
                 with connect(server.url, sandbox_process.ADMIN_USER, password) as opened:
                     receipt, workflow_id, session = _on_server(opened.transport, study, say)
                     _fetch(opened.transport, session, scratch)
-            _publish(scratch, out_dir, ("bids", "report", _DICOM_DIR))
+                shared = None if data_dir else _share(server, parent, engine, say)
+            if shared is not None:
+                (parent / _SHARING_DIR / _RELEASE_DIR).rename(scratch / _RELEASE_DIR)
+            _publish(scratch, out_dir, ("bids", "report", _DICOM_DIR, _RELEASE_DIR))
     scans, errors, warnings = _read_report(out_dir / "report")
     return Account(
         server=server.url,
@@ -151,7 +163,14 @@ def run_demo(
         out_dir=out_dir,
         seconds=time.monotonic() - started,
         kept=keep,
+        shared=shared,
     )
+
+
+def _share(server: sandbox_process.RunningSandbox, parent: Path, engine: str, say: Say) -> Shared:
+    folder = parent / _SHARING_DIR
+    folder.mkdir()
+    return demo_sharing.share(server, PROJECT, SUBJECT, folder=folder, engine=engine, say=say)
 
 
 def _data(data_dir: Path | None, scratch: Path, say: Say) -> Path:
@@ -205,7 +224,10 @@ def _sandbox(parent: Path, engine: str, *, keep: bool) -> Iterator[sandbox_proce
     finally:
         # After a failure nothing is left running, whatever was asked.
         if not kept:
-            sandbox_process.stop(root)
+            try:
+                demo_sharing.stop(parent / _SHARING_DIR)
+            finally:
+                sandbox_process.stop(root)
 
 
 def _check_out_dir(out_dir: Path) -> None:
@@ -240,6 +262,8 @@ def _claimed(out_dir: Path) -> Iterator[None]:
         old = out_dir / _SANDBOX_DIR
         if (old / sandbox_process.DATABASE_FILE_NAME).exists():
             sandbox_process.reset(old)
+        demo_sharing.stop(out_dir / _SHARING_DIR)
+        shutil.rmtree(out_dir / _SHARING_DIR, ignore_errors=True)
         yield
 
 

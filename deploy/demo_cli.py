@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 HELP = "Show the main job, end to end, on a sandbox."
 
-_NEEDED = {"uvicorn": "sandbox", "numpy": "dicom-to-bids", "dcm2niix": "dicom-to-bids"}
+_NEEDED = {
+    "uvicorn": "sandbox",
+    "numpy": "dicom-to-bids",
+    "dcm2niix": "dicom-to-bids",
+    "sqlalchemy": "sharing",
+    "hyperscan": "scrub-headers",
+    "onnxruntime": "winqc",
+    "ahocorasick_rs": "release",
+}
 
 
 @click.command(
@@ -27,7 +35,8 @@ _NEEDED = {"uvicorn": "sandbox", "numpy": "dicom-to-bids", "dcm2niix": "dicom-to
 
 A sandbox starts on a free port, a session of DICOM is uploaded, dicom-to-bids runs through the
 Container Service, and the BIDS result is fetched. Without --data the session is made here, with
-invented identities. Everything that was started is stopped at the end."""
+invented identities, and is shared with outsiders in the end: refused at first, then released on a
+second sandbox. Everything that was started is stopped at the end."""
 )
 @click.option(
     "--data", "data_dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -93,6 +102,7 @@ def _print(account: Account) -> None:
         f"converted  to {account.bids_files} BIDS files; official validator: {verdict}",
         f"result     {shown / 'bids'}",
         f"page       {shown / 'report' / 'report.html'}",
+        *_shared_lines(account, shown),
     ]
     if account.kept:
         root = shown / "sandbox"
@@ -101,9 +111,31 @@ def _print(account: Account) -> None:
             f"server     {account.server}, user admin, password in {root / 'admin.netrc'}",
             f"to stop it winxnat sandbox stop --dir {root}",
         ]
+        if account.shared is not None:
+            outside = shown / "sharing" / "outside"
+            lines += [
+                f"outside    {account.shared.project}, password in {outside / 'admin.netrc'}",
+                f"to stop it winxnat sandbox stop --dir {outside}",
+                f"records    winxnat release list --home {shown / 'sharing' / 'records'}",
+            ]
     lines.append(f"took       {account.seconds:.1f} s")
     for line in lines:
         console.print(Text(line), soft_wrap=True)
+
+
+def _shared_lines(account: Account, shown: Path) -> list[str]:
+    from deploy.demo_sharing import LEFT_OUT  # noqa: PLC0415 - keeps --help quick
+
+    shared = account.shared
+    if shared is None:
+        return ["shared     nothing: that ending is for the made session, which is nobody's"]
+    count, kinds = len(shared.refusals), " and ".join(LEFT_OUT)
+    digest = shared.manifest_sha256[:16]
+    return [
+        f"refused    at first: {count} of {shared.conditions} conditions were not met",
+        f"released   then: {shared.files} files; {kinds} left out, for they may show a face",
+        f"manifest   {digest}..., verified: {shown / 'release'}",
+    ]
 
 
 def _shown(folder: Path) -> Path:

@@ -1,19 +1,16 @@
 """The seed of a sandbox as a document: what it may say, read from YAML and checked line by line.
 
-Every scalar is text, as XNAT's values are: nothing is guessed to be a number, a date or a boolean.
-Keys are the fields of the classes below; unknown ones are refused. Not here: filling a server with
-it (``deploy.seeding``).
+Every scalar is text, as XNAT's values are. Keys are the fields of the classes below; unknown ones
+are refused. Not here: filling a server with it (``deploy.seeding``).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,15 +20,12 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from commands.catalog import commands
+from deploy.checked_yaml import Lines, Place, place_of, sentence_of
 
-Place = tuple[int | str, ...]
-
-MAX_BYTES = 4 * 1024 * 1024
+_WHAT = "seed"
 _FOLDER = "folder"
-_MOST_SHOWN = 20
 
 
 class SeedError(Exception):
@@ -201,125 +195,19 @@ class SeedDocument:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: dict[Place, int] = {}
-        node = self._compose()
-        data = self._plain(node, ())
+        self._lines = Lines(path, _WHAT, SeedError)
         try:
             context = {_FOLDER: str(path.absolute().parent)}
-            self.seed = Seed.model_validate(data, context=context)
+            self.seed = Seed.model_validate(self._lines.data, context=context)
         except ValidationError as error:
-            problems = [(_place(each), _sentence(each)) for each in error.errors()]
-            raise self._refusal(problems) from None
-        if problems := list(_cross_check(self.seed)):
-            raise self._refusal(problems)
+            problems = [(place_of(each), sentence_of(each, Seed, _WHAT)) for each in error.errors()]
+            raise self._lines.refusal(problems) from None
+        if found := list(_cross_check(self.seed)):
+            raise self._lines.refusal(found)
 
     def where(self, place: Place) -> str:
         """Return ``file:line`` of a part, or of the nearest part around it."""
-        return f"{self._path}:{self._line(place)}"
-
-    def _line(self, place: Place) -> int:
-        while place and place not in self._lines:
-            place = place[:-1]
-        return self._lines.get(place, 1)
-
-    def _refusal(self, problems: list[tuple[Place, str]]) -> SeedError:
-        ordered = sorted(problems, key=lambda each: self._line(each[0]))
-        shown = [
-            f"{self.where(place)}: {_spelled(place)}{sentence}"
-            for place, sentence in ordered[:_MOST_SHOWN]
-        ]
-        more = len(problems) - len(shown)
-        rest = [f"... and {more} more."] if more else []
-        return SeedError("\n".join(["The seed was not used:", *shown, *rest]))
-
-    def _compose(self) -> yaml.Node:
-        try:
-            with self._path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
-            if len(content) > MAX_BYTES:
-                raise SeedError(f"The seed {self._path} is larger than {MAX_BYTES} bytes.")
-            node = yaml.compose(content, Loader=_Loader)
-        except OSError as error:
-            raise SeedError(f"Cannot read the seed {self._path}: {error.strerror}.") from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise SeedError(f"{self._path}:{line}: this is no YAML: {error.problem}.") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            raise SeedError(f"{self._path} is no YAML text.") from error
-        if node is None:
-            raise SeedError(f"The seed {self._path} is empty.")
-        return node
-
-    def _plain(self, node: yaml.Node, place: Place) -> Any:
-        """Return texts, lists and dictionaries, and note the line of each."""
-        self._lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(each, (*place, n)) for n, each in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return node.value
-        members: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            self._lines[(*place, key)] = key_node.start_mark.line + 1
-            if key in members:
-                raise self._refusal([((*place, key), "this key is there twice")])
-            members[key] = self._plain(value_node, (*place, key))
-        return members
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a part that means many cannot be told by its line."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # not in the stubs
-            raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
-        return super().compose_node(parent, index)
-
-
-def _place(error: ErrorDetails) -> Place:
-    return tuple(error["loc"])
-
-
-def _spelled(place: Place) -> str:
-    """Return a place as ``projects[0].title``, followed by a colon; nothing for the whole."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return f"{text.removeprefix('.')}: " if text else ""
-
-
-def _sentence(error: ErrorDetails) -> str:
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        known, name = _keys_at(_place(error)), str(error["loc"][-1])
-        close = get_close_matches(name, known, 1)
-        meant = f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"
-        return f"a seed has no such key here{meant}"
-    if kind == "missing":
-        return "this key is needed"
-    if kind == "literal_error":
-        return f"this must be {context['expected']}"
-    if kind == "string_pattern_mismatch":
-        return f"this must match {context['pattern']}"
-    if kind in {"list_type", "dict_type", "model_type", "string_type"}:
-        shape = {"list_type": "a list", "string_type": "a text"}.get(kind, "keys with values")
-        return f"this must be {shape}"
-    return error["msg"].removeprefix("Value error, ")
-
-
-def _keys_at(place: Place) -> list[str]:
-    """Return the keys that are known where this one is not."""
-    model: type[BaseModel] = Seed
-    for part in place[:-1]:
-        if isinstance(part, str):
-            model = _model_in(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+        return self._lines.where(place)
 
 
 def _cross_check(seed: Seed) -> Iterator[tuple[Place, str]]:

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from commands.catalog import find
 from commands.service_json import command_to_json
 from deploy import sandbox_process
+from deploy.checked_yaml import Place
 from deploy.sandbox_process import RunningSandbox
 from deploy.seed_document import (
-    Place,
     SeedCommand,
     SeedDocument,
     SeedError,

@@ -42,6 +42,12 @@ def move_files(_call: Call) -> Response:
     raise not_implemented("moving files on the server")
 
 
+@ROUTES.add("GET", "/data/services/audit/{type}/{key:path}")
+def audit_trail(_call: Call) -> Response:
+    """Answer that changes of objects are not recorded."""
+    raise not_implemented("the history of changes; what was launched is in POST /xapi/workflows")
+
+
 @ROUTES.add(
     "GET PUT POST DELETE",
     *(f"/xapi/{area}" for area in _AREAS),

@@ -34,6 +34,7 @@ from deploy.sandbox import (
     docker_api,
     events_api,
     experiments,
+    features,
     files,
     ingest,
     invitations,
@@ -54,6 +55,7 @@ from deploy.sandbox import (
     stored_searches,
     subjects,
     type_pages,
+    uploads,
     workflows,
 )
 from deploy.sandbox.dicom_receiver import Receivers
@@ -63,6 +65,7 @@ from deploy.sandbox.guard import Guard
 from deploy.sandbox.request_log import LogRequests, RequestLog
 from deploy.sandbox.routing import HandlerRoute, RouteTable
 from deploy.sandbox.runner import Runner
+from deploy.sandbox.upload_batches import UploadBatches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,8 +90,10 @@ def all_routes() -> list[HandlerRoute]:
         invitations,
         project_groups,
         sharing,
+        features,
         custom_fields,
         files,
+        uploads,
         resources,
         ingest,
         anonymize_api,
@@ -148,12 +153,14 @@ def create_app(site: Site) -> Starlette:
     """Return the ASGI application of a site; stopping it stops the site."""
     site.runner = Runner(site)
     site.receivers = Receivers(site)
+    site.upload_batches = UploadBatches(site)
     events = EventDispatcher(site)
     requests_log = RequestLog(site.settings.root)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         requests_log.start()
+        site.upload_batches.start()
         site.runner.recover()
         events.start()
         site.receivers.recover(dicomscp_api.list_receivers(site.store.connection))

@@ -83,7 +83,10 @@ def is_small(call: Call) -> bool:
 
 async def receive_small(call: Call) -> bytes:
     """Return a body whose announced length is small; servers take no more than was announced."""
-    return b"".join([chunk async for chunk in _chunks(call)])
+    try:
+        return b"".join([chunk async for chunk in call.request.stream()])
+    except ClientDisconnect as error:
+        raise bad_request("The connection ended before the body did.") from error
 
 
 async def receive_raw(call: Call, incoming: IncomingFiles) -> IncomingFile:

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pydicom import config
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag, Tag
 from starlette.responses import Response
 
 from deploy.sandbox.archives import bounded
@@ -23,6 +17,11 @@ from deploy.sandbox.resource_rows import files_of
 from deploy.sandbox.rights import Action
 from deploy.sandbox.routing import Routes
 from deploy.sandbox.tables import answer_table
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 ROUTES = Routes()
 
@@ -49,6 +48,9 @@ def dump_header(call: Call) -> Response:
 
 
 def _tag(name: str) -> BaseTag:
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.tag import Tag  # noqa: PLC0415 - same
+
     found = tag_for_keyword(name)
     try:
         return Tag(found if found is not None else int(name, 16))
@@ -57,6 +59,9 @@ def _tag(name: str) -> BaseTag:
 
 
 def _first_header(call: Call, src: str) -> Dataset:
+    from pydicom import config  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.filereader import read_partial  # noqa: PLC0415 - same
+
     site = call.site
     # Values that break DICOM's rules are common, and warnings about them would quote them.
     config.settings.reading_validation_mode = config.IGNORE

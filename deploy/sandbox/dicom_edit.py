@@ -23,13 +23,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from pydicom import config, dcmread, dcmwrite
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag, Tag
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 VARIABLES = ("project", "subject", "session")
 MAX_SCRIPT_CHARACTERS = 100_000
@@ -75,9 +73,9 @@ _CONDITION = re.compile(rf"({_VALUE})\s*(!=|=)\s*({_VALUE})\s*\?\s*(.+)")
 _PRIVATE = re.compile(r"removeAllPrivateTags(\s*\[\s*\])?")
 
 Variables = Mapping[str, str]
-Statement = Callable[[Dataset, Variables], bool]
+Statement = Callable[["Dataset", Variables], bool]
 """Changes a data set; returns whether the file is kept."""
-_Value = Callable[[Dataset, Variables], str]
+_Value = Callable[["Dataset", Variables], str]
 
 
 class ScriptError(ValueError):
@@ -153,8 +151,14 @@ def _statement(code: str) -> Statement:
     )  # fmt: skip
 
 
+def _tag(group: str, element: str) -> BaseTag:
+    from pydicom.tag import Tag  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+
+    return Tag(int(group, 16), int(element, 16))
+
+
 def _changeable(group: str, element: str) -> BaseTag:
-    tag = Tag(int(group, 16), int(element, 16))
+    tag = _tag(group, element)
     if tag.group == _META_GROUP:
         raise _RefusedError(f"{tag} belongs to the file, not to the data, and cannot be changed.")
     if int(tag) in _KEPT_KEYWORDS:
@@ -163,6 +167,10 @@ def _changeable(group: str, element: str) -> BaseTag:
 
 
 def _assignment(tag: BaseTag, right: str) -> Statement:
+    from pydicom import config  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR  # noqa: PLC0415 - same
+    from pydicom.dataelem import DataElement  # noqa: PLC0415 - same
+
     if tag.is_private or not dictionary_has_tag(tag):
         raise _RefusedError(f"{tag} is no standard element; only those can be given a value.")
     vr = dictionary_VR(tag)
@@ -213,7 +221,7 @@ def _value(code: str) -> _Value:
         raise _RefusedError("a value is a text, a variable or an element.")
     group, element, text, variable = found.groups()
     if group is not None:
-        tag = Tag(int(group, 16), int(element, 16))
+        tag = _tag(group, element)
         return lambda dataset, _variables: _shown(dataset, tag)
     if variable is not None:
         return lambda _dataset, variables: variables[variable]
@@ -233,6 +241,8 @@ def edit_file(source: BinaryIO, script: Script, variables: Variables) -> bytes |
 
     The whole file is held in memory. Transfer syntax and pixels stay as they are.
     """
+    from pydicom import config, dcmread, dcmwrite  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+
     # Values that break DICOM's rules are common, and warnings about them would quote them.
     config.settings.reading_validation_mode = config.IGNORE
     dataset = dcmread(source)

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO, cast
-
-from pydicom import config
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
-from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, Tag
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from deploy.sandbox.archives import bounded
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate", "StudyTime", "SeriesTime",
@@ -35,7 +32,6 @@ KEYWORDS = (
 )  # fmt: skip
 """The elements that are read; everything that XNAT's importer needs of a plain image."""
 
-_TAGS: list[BaseTag | int] = [Tag(tag) for tag in map(tag_for_keyword, KEYWORDS) if tag is not None]
 _LAST_TAG = 0x0032FFFF
 MAX_VALUE_CHARACTERS = 1024
 MAX_DEFLATED_BYTES = 64 * 1024
@@ -61,6 +57,14 @@ class DicomHeader:
             return default
 
 
+@cache
+def _tags() -> tuple[BaseTag, ...]:
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.tag import Tag  # noqa: PLC0415 - same
+
+    return tuple(Tag(tag) for tag in map(tag_for_keyword, KEYWORDS) if tag is not None)
+
+
 def _is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return int(tag) > _LAST_TAG
 
@@ -70,12 +74,16 @@ def read_header(path: Path) -> DicomHeader | None:
 
     Needed are the UIDs of study, series and instance, and the preamble of DICOM part 10.
     """
+    from pydicom import config  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415 - same
+    from pydicom.filereader import read_partial  # noqa: PLC0415 - same
+
     # Values that break DICOM's rules are common, and warnings about them would quote them.
     config.settings.reading_validation_mode = config.IGNORE
     try:
         with path.open("rb") as stream:
             source = cast("BinaryIO", bounded(stream, MAX_DEFLATED_BYTES))
-            dataset = read_partial(source, _is_behind, specific_tags=_TAGS)
+            dataset = read_partial(source, _is_behind, specific_tags=list(_tags()))
         values = {keyword: _text(dataset, keyword) for keyword in KEYWORDS}
     except InvalidDicomError:
         return None
@@ -91,6 +99,8 @@ def _is_uid(text: str) -> bool:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
+    from pydicom.multival import MultiValue  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+
     try:
         value = dataset.get(keyword)
     except Exception:  # noqa: BLE001 - one unreadable element leaves the others of use

@@ -68,6 +68,9 @@ def answer_file(call: Call, name: str, stream: IO[bytes]) -> Response:
     if call.request.method == "HEAD":
         stream.close()
         return Response(headers=headers)
+    if found.st_size <= COPY_BYTES:  # in one go: each piece would cost two changes of thread
+        with stream:
+            return Response(stream.read(), headers=headers)
     return StreamingResponse(_pieces(stream), headers=headers)
 
 

@@ -87,12 +87,12 @@ class EventDispatcher:
     def stop(self) -> None:
         """Let the worker end; what it did not deliver, the next start does."""
         self._stopping.set()
-        self._site.store.changed.set()
+        self._site.store.event_noted.set()
 
     def _work(self) -> None:
         store = self._site.store
         while not self._stopping.is_set():
-            store.changed.clear()
+            store.event_noted.clear()
             try:
                 while not self._stopping.is_set():
                     event = event_rows.next_event(store.connection)
@@ -103,7 +103,7 @@ class EventDispatcher:
                 _log_fault(error)
                 self._stopping.wait(_PAUSE_S)
             else:
-                store.changed.wait()
+                store.event_noted.wait()
 
     # One event --------------------------------------------------------------------------------
 

@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import sqlite3
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -49,11 +51,17 @@ class IncomingFile:
     """A file being received: its bytes, counted and digested as they come."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / uuid.uuid4().hex
+        self.name = uuid.uuid4().hex
         self.size = 0
         self.kept = False
+        self._folder = str(folder)  # text: this runs for every small file
         self._md5 = hashlib.md5(usedforsecurity=False)  # what XNAT shows as the digest
-        self._stream = self.path.open("xb", buffering=0)
+        self._stream: io.FileIO = io.FileIO(f"{self._folder}/{self.name}", "xb")
+
+    @property
+    def path(self) -> Path:
+        """Return where the bytes are until the file is placed."""
+        return Path(self._folder, self.name)
 
     @property
     def md5(self) -> str:
@@ -76,7 +84,7 @@ class IncomingFile:
     def rewrite(self, content: bytes) -> None:
         """Have these bytes in place of those received."""
         self._stream.close()
-        self._stream = self.path.open("wb", buffering=0)
+        self._stream = io.FileIO(f"{self._folder}/{self.name}", "wb")
         self.size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)  # as above
         self.write(content)
@@ -128,11 +136,24 @@ class FileChanges:
 
     def __init__(self, settings: Settings, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self._root = settings.root
-        self._archive = settings.archive_dir
-        self._going: set[Path] = set()
-        self._checked: set[Path] = set()
+        # Text, not paths: these run for every small file that is uploaded.
+        self._root = str(settings.root)
+        self._archive = str(settings.archive_dir)
+        self._going: set[str] = set()
+        self._checked: set[str] = set()
         self._kept: list[IncomingFile] = []
+        self._modified: dict[int, str] = {}
+
+    def modified(self, resource_id: int, moment: str) -> None:
+        """Note when a resource was modified; it is stored once, at the end."""
+        self._modified[resource_id] = moment
+
+    def store_moments(self) -> None:
+        """Store when resources were modified, as the last part of the transaction."""
+        self.connection.executemany(
+            "UPDATE resource SET last_modified = ? WHERE id = ?",
+            [(moment, number) for number, moment in self._modified.items()],
+        )
 
     def place(
         self,
@@ -153,32 +174,28 @@ class FileChanges:
         HttpError
             409 when something on disk that no resource knows of is in the way.
         """
-        area = area or self._archive
-        target = area / folder / path
-        for part in (target.parent, *target.parent.parents):
-            if part in self._checked or part == area:
-                break
-            if os.path.lexists(part) and not self._is_folder(part) and part not in self._going:
+        top = self._archive if area is None else str(area)
+        target = f"{top}/{folder}/{path}"
+        part = os.path.dirname(target)  # noqa: PTH120 - text, see above
+        while part not in self._checked and part != top:
+            if os.path.lexists(part) and not _is_folder(part) and part not in self._going:
                 raise conflict(f"A file that no resource knows of is in the way of '{path}'.")
             self._checked.add(part)
-        if self._is_folder(target):
+            part = os.path.dirname(part)  # noqa: PTH120 - same
+        if _is_folder(target):
             raise conflict(f"A folder that no resource knows of is in the way of '{path}'.")
         self._kept.append(incoming)
-        self._note(incoming.path.name, area / folder, path)
+        self._note(incoming.name, f"{top}/{folder}", path)
 
     def remove(self, folder: PurePosixPath, path: str) -> None:
         """Take a file away; folders that are empty then go too."""
-        self._going.add(self._archive / folder / path)
-        self._note(None, self._archive / folder, path)
+        self._going.add(f"{self._archive}/{folder}/{path}")
+        self._note(None, f"{self._archive}/{folder}", path)
 
-    @staticmethod
-    def _is_folder(path: Path) -> bool:
-        return path.is_dir() and not path.is_symlink()
-
-    def _note(self, incoming: str | None, folder: Path, path: str) -> None:
+    def _note(self, incoming: str | None, folder: str, path: str) -> None:
         self.connection.execute(
             "INSERT INTO file_change (incoming, folder, path) VALUES (?, ?, ?)",
-            (incoming, folder.relative_to(self._root).as_posix(), path),
+            (incoming, folder.removeprefix(f"{self._root}/"), path),
         )
 
     def committed(self) -> None:
@@ -186,6 +203,13 @@ class FileChanges:
         for each in self._kept:
             each.close()
             each.kept = True
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -206,6 +230,7 @@ def change_files(store: Store, settings: Settings) -> Iterator[FileChanges]:
         with store.write() as connection:
             changes = FileChanges(settings, connection)
             yield changes
+            changes.store_moments()
         changes.committed()
         _finish(store, settings)
 
@@ -227,23 +252,23 @@ def _finish(store: Store, settings: Settings) -> None:
     if not notes:
         return
     for note in notes:
-        folder = settings.root / note["folder"]
+        folder = f"{settings.root}/{note['folder']}"
         if note["incoming"] is None:
-            _take_away(folder, folder / note["path"])
+            _take_away(Path(folder), Path(folder, note["path"]))
         else:
-            _put(settings.incoming_dir / note["incoming"], folder / note["path"])
+            _put(f"{settings.incoming_dir}/{note['incoming']}", f"{folder}/{note['path']}")
     with store.write() as connection:
         connection.execute("DELETE FROM file_change")
 
 
-def _put(incoming: Path, target: Path) -> None:
+def _put(incoming: str, target: str) -> None:
     try:
-        incoming.replace(target)
+        os.replace(incoming, target)  # noqa: PTH105 - text: this runs for every small file
     except FileNotFoundError:
-        if not incoming.exists():
+        if not os.path.lexists(incoming):
             return  # done before the process died
-        target.parent.mkdir(parents=True, exist_ok=True)
-        incoming.replace(target)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(incoming).replace(target)
 
 
 def _take_away(folder: Path, path: Path) -> None:

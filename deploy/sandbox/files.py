@@ -7,54 +7,32 @@ Not here: the resources themselves (``resources``) and how files and rows change
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO
 
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from deploy.sandbox import targets
-from deploy.sandbox.archives import is_archive_name, unpack
-from deploy.sandbox.bodies import (
-    checked_first,
-    is_multipart,
-    is_small,
-    receive_multipart,
-    receive_raw,
-    receive_small,
-)
 from deploy.sandbox.call import Call, text
 from deploy.sandbox.downloads import ARCHIVE_FORMATS, Entry, answer_archive, answer_file
-from deploy.sandbox.errors import HttpError, bad_request, forbidden, not_found, not_implemented
+from deploy.sandbox.errors import bad_request, forbidden, not_found, not_implemented
 from deploy.sandbox.file_changes import (
     FileChanges,
-    IncomingFile,
-    IncomingFiles,
     change_files,
-    full_disk_is_507,
     open_stored,
 )
-from deploy.sandbox.file_paths import check_file_path, check_resource_label
 from deploy.sandbox.resource_rows import (
-    Details,
-    Outcome,
-    Resource,
     StoredFile,
     file_from_row,
-    find_resource,
-    insert_resource,
     remove_files,
-    store_files,
 )
 from deploy.sandbox.rights import Action
 from deploy.sandbox.routing import OWNER_PATHS, Routes
 from deploy.sandbox.selections import Selected, Selection, select
 from deploy.sandbox.tables import answer_table
 from deploy.sandbox.targets import Owner
-from deploy.sandbox.values import MAX_STRING_LENGTH
 
 ROUTES = Routes()
 
@@ -211,143 +189,6 @@ def _locate(call: Call, locator: str | None, selection: Selection, found: Found)
     # Encoded is only what a client would cut off or decode; XNAT leaves the rest as it is.
     path = found.file.path.replace("%", "%25").replace("#", "%23")
     return f"{found.selected.place.uri}/resources/{name}/files/{path}"
-
-
-# Writing ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    """What an upload asks for."""
-
-    path: str
-    details: Details
-    overwrite: bool
-    extract: bool
-
-
-def read_details(call: Call) -> Details:
-    """Return format, content, tags and description of the query; 400 when one is too long."""
-    values = {
-        name: call.query.get(name, "") for name in ("format", "content", "tags", "description")
-    }
-    for name, value in values.items():
-        if len(value) > MAX_STRING_LENGTH or not value.isprintable():
-            raise bad_request(f"'{name}' holds {MAX_STRING_LENGTH} printable characters at most.")
-    return Details(**values)
-
-
-@ROUTES.add("PUT POST", *LIST_PATHS, *FILE_PATHS)
-async def upload(call: Call) -> Response:
-    """Store one or more files; the resource is made when it is not there."""
-    if is_small(call) and not is_multipart(call):
-        return await run_in_threadpool(_upload_small, call, await receive_small(call))
-    asked = await checked_first(call, _check_upload)
-    with IncomingFiles(call.site.settings) as incoming:
-        if is_multipart(call):
-            received = await receive_multipart(call, incoming)
-        else:
-            received = [("", await receive_raw(call, incoming))]
-        outcome = await run_in_threadpool(_store_upload, call, asked, incoming, received)
-    return _answer_upload(outcome)
-
-
-def _upload_small(call: Call, body: bytes) -> Response:
-    asked = _check_upload(call)
-    with IncomingFiles(call.site.settings) as incoming:
-        received = incoming.new()
-        with full_disk_is_507():
-            received.write(body)
-        received.close()
-        outcome = _store_upload(call, asked, incoming, [("", received)])
-    return _answer_upload(outcome)
-
-
-def _answer_upload(outcome: Outcome) -> Response:
-    if outcome.duplicates:
-        return HTMLResponse(json.dumps({"duplicates": outcome.duplicates}))
-    return text()
-
-
-def _check_upload(call: Call) -> _Upload:
-    """Refuse what can be refused before the body comes."""
-    owner = targets.owner(call, Action.EDIT)
-    if "reference" in call.query:
-        raise not_implemented("uploads by reference to a path on the server")
-    if "resource" not in call.path:
-        raise not_implemented("files outside a resource; name one: .../resources/LABEL/files")
-    _find_or_check(call, owner)
-    path = call.path.get("path", "")
-    if path.rstrip("/"):
-        check_file_path(path.rstrip("/"))
-    if call.flag("inbody") and is_multipart(call):
-        raise HttpError(406, "With inbody=true the body must be the file itself, not a form.")
-    kind = call.request.headers.get("content-type", "").lower()
-    if kind.startswith("application/x-www-form-urlencoded") and not call.flag("inbody"):
-        raise bad_request("The body is declared to be a form. Send inbody=true with a file.")
-    if (not path or path.endswith("/")) and not is_multipart(call):
-        raise bad_request("Name the file in the address, or send a form with files.")
-    return _Upload(path, read_details(call), call.flag("overwrite"), call.flag("extract"))
-
-
-def _find_or_check(call: Call, owner: Owner) -> Resource | None:
-    name = call.path["resource"]
-    found = find_resource(call.site.store.connection, owner, name)
-    if found is None:
-        if name.isdigit():
-            raise not_found(f"There is no resource {name} here.")
-        check_resource_label(name)
-    return found
-
-
-def _store_upload(
-    call: Call,
-    asked: _Upload,
-    incoming: IncomingFiles,
-    received: list[tuple[str, IncomingFile]],
-) -> Outcome:
-    files = list(_named(asked, received, incoming))
-    _require_distinct(files)
-    with change_files(call.site.store, call.site.settings) as changes:
-        call.refresh_user()
-        owner = targets.owner(call, Action.EDIT)  # again: the body may have taken hours
-        resource = _find_or_check(call, owner)
-        if resource is None:
-            resource = insert_resource(
-                changes.connection, owner, call.path["resource"], call.user.login, asked.details
-            )
-        return store_files(changes, resource, files, asked.details, overwrite=asked.overwrite)
-
-
-def _named(
-    asked: _Upload, received: list[tuple[str, IncomingFile]], incoming: IncomingFiles
-) -> Iterator[tuple[str, IncomingFile]]:
-    """Yield the files to store with their paths; archives unpacked when asked for."""
-    if not received or (len(received) == 1 and not received[0][1].size):
-        raise bad_request(
-            "The request has no content to store. Send the file as the body (with inbody=true or "
-            "a content type such as application/octet-stream) or as a part of a "
-            "multipart/form-data body, and check that the file itself is not empty."
-        )
-    for name, each in received:
-        path = asked.path
-        if not path or path.endswith("/") or len(received) > 1:
-            folder = path.rstrip("/")
-            path = check_file_path(f"{folder}/{name}" if folder else name)
-        if asked.extract and is_archive_name(path):
-            parent = PurePosixPath(path).parent
-            yield from unpack(each, incoming, "" if str(parent) == "." else str(parent))
-            incoming.discard(each)
-        else:
-            yield path, each
-
-
-def _require_distinct(files: Iterable[tuple[str, IncomingFile]]) -> None:
-    seen: set[str] = set()
-    for path, _ in files:
-        if path in seen:
-            raise bad_request("Two of the files have the same path.")
-        seen.add(path)
 
 
 # Deleting -----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from deploy.sandbox.paging import order_clause, page_clause
 from deploy.sandbox.rights import Action
 from deploy.sandbox.routing import ASSESSOR_PATHS, RECONSTRUCTION_PATHS, SCAN_PATHS, Routes
 from deploy.sandbox.sources import Source, everywhere, in_project, visible_projects
-from deploy.sandbox.tables import answer_query, answer_table
+from deploy.sandbox.tables import answer_query, answer_table, joined_cells
 
 ROUTES = Routes()
 
@@ -110,11 +110,13 @@ def _answer(  # noqa: PLR0913 - what tells the lists apart
                 sql, parameters = condition(column, value)
                 source.require(sql, *parameters)
     page = page_clause(call) if level == EXPERIMENT else ""
-    statement = (
-        f"SELECT {', '.join([*(c.sql for c in chosen), _URI[level]])}"  # noqa: S608 - SQL of ours; clients' values are parameters
+    cells = [*(c.sql for c in chosen), _URI[level]]
+    rows = (
         f" FROM {source.tables} {columns.joins} WHERE {' AND '.join(source.where)}"
         f" ORDER BY {order_clause(call, [c.header for c in chosen], _ORDER[level])}{page}"
     )
+    # To be sorted by a column, its cells must be apart.
+    joined = None if "sortBy" in call.query else joined_cells(cells)
     parameters = [
         *(value for column in chosen for value in column.parameters),
         *source.parameters,
@@ -123,7 +125,14 @@ def _answer(  # noqa: PLR0913 - what tells the lists apart
     ]
     headers = [*(column.header for column in chosen), "URI"]
     return answer_query(
-        call, headers, statement, parameters, title=title, xsi_type=root_type, count=not page
+        call,
+        headers,
+        f"SELECT {', '.join(cells)}{rows}",
+        parameters,
+        title=title,
+        xsi_type=root_type,
+        count=not page,
+        joined=joined and f"SELECT {joined}{rows}",
     )
 
 

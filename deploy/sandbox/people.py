@@ -13,7 +13,9 @@ import time
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
+from deploy.sandbox.remembered import Remembered
 from deploy.sandbox.store import Store, now_text
 
 ADMINISTRATOR = "Administrator"
@@ -112,6 +114,7 @@ class People:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: Remembered[int, User | None] = Remembered(store)
         # Basic credentials come with every request of some clients; scrypt each time would be
         # the server's main work. Remembered: a keyed digest, in memory only, for minutes.
         # It counts only beside the hash it was checked against: a new password ends it.
@@ -128,6 +131,9 @@ class People:
 
     def by_id(self, user_id: int) -> User | None:
         """Return the account with this number, or None."""
+        return self._known.get(user_id, partial(self._find, user_id))
+
+    def _find(self, user_id: int) -> User | None:
         with self._store.read() as connection:
             row = connection.execute("SELECT * FROM user WHERE id = ?", (user_id,)).fetchone()
             return self._user(connection, row)

@@ -6,7 +6,7 @@ status, bytes of the answer's body, milliseconds, and for refusals the sentence 
 Shown are the values of query parameters that are known to be options or labels; every other value
 is masked, since people put birth dates and names there. Requests' bodies and headers are never
 looked at; tokens and e-mail addresses in paths are masked. Lines are made and written in a thread
-of their own.
+of their own, many at once when many requests come.
 Not here: the log of the server's own faults, and reading this one (``deploy.sandbox_log``).
 """
 
@@ -16,13 +16,13 @@ import io
 import logging
 import os
 import re
+import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from logging.handlers import QueueListener, RotatingFileHandler
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus
 
 from starlette.requests import ClientDisconnect
@@ -72,6 +72,7 @@ _SHORTEST_MASKED = 3
 _FIRST_REFUSAL = 400
 _CLIENT_LEFT = 499
 _FAULT = 500
+_PAUSE_S = 0.05
 
 
 @dataclass(slots=True)
@@ -140,23 +141,6 @@ def line_of(exchange: Exchange) -> str:
     return " ".join(columns).rstrip()
 
 
-class _Line(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return line_of(record.__dict__["exchange"])
-
-
-class _PrivateFile(RotatingFileHandler):
-    """A log that its owner alone may read: labels and file names are in it."""
-
-    def _open(self) -> io.TextIOWrapper:
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return io.TextIOWrapper(io.FileIO(descriptor, "a"), encoding="utf-8")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        del record
-        _LOG.exception("A line of %s could not be written.", FILE_NAME)
-
-
 class RequestLog:
     """The log's file and the thread that writes it.
 
@@ -164,28 +148,75 @@ class RequestLog:
     ----------
     folder : Path
         Gets ``requests.log``; a long one is renamed and a new one begun.
+    max_bytes : int
+        How long it becomes.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
-        self._file = _PrivateFile(
-            folder / FILE_NAME, maxBytes=max_bytes, backupCount=KEPT_FILES, delay=True
-        )
-        self._file.setFormatter(_Line())
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._listener = QueueListener(self._queue, self._file)
+        self._path = folder / FILE_NAME
+        self._max_bytes = max_bytes
+        self._waiting: deque[Exchange] = deque()
+        self._noted = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="request log", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
-        self._listener.start()
+        self._thread.start()
 
     def add(self, exchange: Exchange) -> None:
         """Have a line written soon."""
-        self._queue.put(logging.makeLogRecord({"exchange": exchange}))
+        self._waiting.append(exchange)
+        if not self._noted.is_set():
+            self._noted.set()
 
     def stop(self) -> None:
         """Write what waits, and end."""
-        self._listener.stop()
-        self._file.close()
+        self._stopping.set()
+        self._noted.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._noted.wait()
+            self._noted.clear()
+            self._write_waiting()
+            # The first line of a burst is written at once, the others together: to wake this
+            # thread for each of them would slow down what they tell of.
+            self._stopping.wait(_PAUSE_S)
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """Write all lines that wait; the log is renamed when the next one would not fit."""
+        try:
+            size = self._path.stat().st_size if self._path.exists() else 0
+            lines: list[bytes] = []
+            while self._waiting:
+                line = (line_of(self._waiting.popleft()) + "\n").encode()
+                if size and size + len(line) > self._max_bytes:
+                    self._append(lines)
+                    self._rename()
+                    lines, size = [], 0
+                lines.append(line)
+                size += len(line)
+            self._append(lines)
+        except Exception as error:  # noqa: BLE001 - what one line does must not end the log
+            _LOG.error("Lines of %s could not be written: %s", FILE_NAME, type(error).__name__)
+
+    def _append(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        # Labels and file names are in it: its owner alone may read it.
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with io.FileIO(descriptor, "a") as file:
+            file.write(b"".join(lines))
+
+    def _rename(self) -> None:
+        """Make room: the log becomes the youngest of the older ones, the oldest goes."""
+        older = [self._path.with_name(f"{FILE_NAME}.{n}") for n in range(1, KEPT_FILES + 1)]
+        for old, young in zip(reversed(older), [*reversed(older[:-1]), self._path], strict=True):
+            if young.exists():
+                young.replace(old)
 
 
 class LogRequests:

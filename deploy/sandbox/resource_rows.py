@@ -167,13 +167,10 @@ def store_files(
     """
     connection, outcome, now = changes.connection, Outcome(), now_text()
     for path, incoming in received:
-        found = connection.execute(
-            "SELECT 1 FROM file WHERE resource_id = ? AND path = ?", (resource.id, path)
-        ).fetchone()
-        if path == resource.catalog_name or (found is not None and not overwrite):
+        is_there = _find_or_require_room(connection, resource, path)
+        if path == resource.catalog_name or (is_there and not overwrite):
             outcome.duplicates.append(path)
             continue
-        _require_room(connection, resource, path)
         changes.place(incoming, resource.dir, path)
         connection.execute(
             "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -183,25 +180,33 @@ def store_files(
             ),
         )  # fmt: skip
         outcome.stored.append(path)
-    connection.execute("UPDATE resource SET last_modified = ? WHERE id = ?", (now, resource.id))
+    changes.modified(resource.id, now)
     return outcome
 
 
-def _require_room(connection: sqlite3.Connection, resource: Resource, path: str) -> None:
-    """Raise 409 when the path lies below a file or is a folder of files."""
-    parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+def _find_or_require_room(connection: sqlite3.Connection, resource: Resource, path: str) -> bool:
+    """Return whether the file is there; raise 409 when the path is a folder or below a file."""
     clash = connection.execute(
-        "SELECT path FROM file WHERE resource_id = ? AND path > ? AND path < ? UNION ALL"
-        " SELECT path FROM file WHERE resource_id = ?"
-        " AND path IN (SELECT value FROM json_each(?)) LIMIT 1",
+        "SELECT path FROM file WHERE resource_id = ? AND path = ? UNION ALL"
+        " SELECT path FROM file WHERE resource_id = ? AND path > ? AND path < ? LIMIT 1",
         # '0' is the character after '/'
-        (resource.id, f"{path}/", f"{path}0", resource.id, json.dumps(parents)),
+        (resource.id, path, resource.id, f"{path}/", f"{path}0"),
     ).fetchone()
+    if clash is not None and clash["path"] == path:
+        return True
+    if clash is None and "/" in path:
+        parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+        clash = connection.execute(
+            "SELECT path FROM file WHERE resource_id = ?"
+            " AND path IN (SELECT value FROM json_each(?)) LIMIT 1",
+            (resource.id, json.dumps(parents)),
+        ).fetchone()
     if clash is not None:
         raise conflict(
             f"'{path}' cannot be stored: resource {resource.label} has '{clash['path']}', and "
             "one of them would have to be a file and a folder at once."
         )
+    return False
 
 
 def remove_files(

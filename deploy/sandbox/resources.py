@@ -19,7 +19,7 @@ from deploy.sandbox.downloads import ARCHIVE_FORMATS
 from deploy.sandbox.errors import bad_request, conflict, not_found, not_implemented
 from deploy.sandbox.file_changes import IncomingFile, IncomingFiles, change_files
 from deploy.sandbox.file_paths import check_file_path
-from deploy.sandbox.files import answer_files, owner_to_delete_from, read_details
+from deploy.sandbox.files import answer_files, owner_to_delete_from
 from deploy.sandbox.folders import change_folders
 from deploy.sandbox.resource_rows import (
     Details,
@@ -35,6 +35,7 @@ from deploy.sandbox.rights import Action
 from deploy.sandbox.routing import OWNER_PATHS, Routes
 from deploy.sandbox.selections import owned_resource, select
 from deploy.sandbox.tables import answer_table
+from deploy.sandbox.uploads import read_details
 
 if TYPE_CHECKING:
     from deploy.sandbox.people import User

@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from deploy.sandbox.errors import forbidden, not_found
 from deploy.sandbox.people import ALL_DATA_ACCESS, ALL_DATA_ADMIN, User
+from deploy.sandbox.remembered import Remembered
 from deploy.sandbox.store import Store
 
 
@@ -141,6 +143,7 @@ class Rights:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: Remembered[tuple[User, str, str | None], frozenset[Action]] = Remembered(store)
 
     # The table ------------------------------------------------------------------------------
 
@@ -166,6 +169,11 @@ class Rights:
 
     def data_actions(self, user: User, project: str, xsi_type: str) -> frozenset[Action]:
         """Return what the user may do with data of a type that appear in the project."""
+        return self._known.get(
+            (user, project, xsi_type), partial(self._data_actions, user, project, xsi_type)
+        )
+
+    def _data_actions(self, user: User, project: str, xsi_type: str) -> frozenset[Action]:
         # Resources of the project itself follow its record: members read, owners edit.
         by_role = RECORD_ACTIONS if xsi_type == PROJECT_TYPE else DATA_ACTIONS
         return (
@@ -176,6 +184,9 @@ class Rights:
 
     def record_actions(self, user: User, project: str) -> frozenset[Action]:
         """Return what the user may do with the project record."""
+        return self._known.get((user, project, None), partial(self._record_actions, user, project))
+
+    def _record_actions(self, user: User, project: str) -> frozenset[Action]:
         return (
             RECORD_ACTIONS[self.role(user, project)]
             | ACCESSIBILITY_RECORD[self._accessibility(project)]

@@ -82,6 +82,26 @@ def _call(request: Request) -> Call:
     )
 
 
+class _Endpoint:
+    """A handler as an ASGI application: what it raises is answered by the middleware."""
+
+    def __init__(self, handler: Handler | StreamHandler, *, body: bool) -> None:
+        self.streaming = inspect.iscoroutinefunction(handler)
+        self._handler = handler
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = _call(Request(scope, receive, send))
+        ACTING_LOGIN.set(call.user.login)
+        if self._body:
+            call.body = await _small_body(call.request)
+        if self.streaming:
+            response = await self._handler(call)  # type: ignore[misc] # iscoroutinefunction
+        else:
+            response = await run_in_threadpool(self._handler, call)
+        await response(scope, receive, send)
+
+
 class HandlerRoute(Route):
     """A route that remembers its handler, for the description of the interface.
 
@@ -89,22 +109,17 @@ class HandlerRoute(Route):
     ----------
     handler : callable
         What answers; its docstring says what it does.
-    takes_body : bool
-        Whether the request's body is read.
+    body : bool
+        Whether the request's whole body is read for it.
     """
 
     def __init__(
-        self,
-        path: str,
-        endpoint: Callable[[Request], Awaitable[Response]],
-        methods: list[str],
-        handler: Handler | StreamHandler,
-        *,
-        takes_body: bool,
+        self, path: str, methods: list[str], handler: Handler | StreamHandler, *, body: bool
     ) -> None:
+        endpoint = _Endpoint(handler, body=body)
         super().__init__(path, endpoint, methods=methods)
         self.handler = handler
-        self.takes_body = takes_body
+        self.takes_body = body or endpoint.streaming
         self.words = frozenset(word for word in path.split("/") if "{" not in word)
 
 
@@ -170,21 +185,7 @@ class Routes:
         """
 
         def register(handler: Handler | StreamHandler) -> Handler | StreamHandler:
-            streaming = inspect.iscoroutinefunction(handler)
-
-            async def endpoint(request: Request) -> Response:
-                call = _call(request)
-                ACTING_LOGIN.set(call.user.login)
-                if body:
-                    call.body = await _small_body(request)
-                if streaming:
-                    return await handler(call)  # type: ignore[misc, no-any-return] # iscoroutinefunction
-                return await run_in_threadpool(handler, call)  # type: ignore[arg-type] # same
-
-            self.routes.extend(
-                HandlerRoute(p, endpoint, methods.split(), handler, takes_body=body or streaming)
-                for p in paths
-            )
+            self.routes.extend(HandlerRoute(p, methods.split(), handler, body=body) for p in paths)
             return handler
 
         return register

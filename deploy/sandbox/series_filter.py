@@ -13,13 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-from pydicom import config
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag, Tag
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from deploy.sandbox.archives import bounded
 from deploy.sandbox.dicom_headers import MAX_DEFLATED_BYTES, MAX_VALUE_CHARACTERS, read_header
@@ -27,8 +21,11 @@ from deploy.sandbox.dicom_sessions import Study, group
 from deploy.sandbox.errors import bad_request, not_implemented
 from deploy.sandbox.expressions import Expression, ExpressionError
 
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
+
 MAX_LIST_CHARACTERS = 100_000
-_SERIES_DESCRIPTION = Tag(0x0008, 0x103E)
 _PIXEL_DATA = 0x7FE00010
 _TRUE_WORDS = {"true": True, "false": False, True: True, False: False}
 
@@ -95,7 +92,7 @@ def read_filter(document: Any) -> SeriesFilter:
 
 def _expressions(listed: str) -> dict[BaseTag, tuple[Expression | str, ...]]:
     found: dict[BaseTag, list[Expression | str]] = {}
-    tag = _SERIES_DESCRIPTION
+    tag = _element("SeriesDescription", 0)
     for number, line in enumerate(listed.splitlines(), 1):
         code = line.strip()
         if not code or code.startswith("#"):
@@ -116,6 +113,9 @@ def _expressions(listed: str) -> dict[BaseTag, tuple[Expression | str, ...]]:
 
 
 def _element(name: str, number: int) -> BaseTag:
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.tag import Tag  # noqa: PLC0415 - same
+
     known = tag_for_keyword(name)
     if known is not None:
         return Tag(known)
@@ -151,6 +151,9 @@ def drop_filtered(study: Study, filters: Iterable[SeriesFilter]) -> Study | None
 
 
 def _values(path: Path, tags: list[BaseTag]) -> dict[BaseTag, str | None]:
+    from pydicom import config  # noqa: PLC0415 - pydicom brings numpy; most servers never read DICOM
+    from pydicom.filereader import read_partial  # noqa: PLC0415 - same
+
     config.settings.reading_validation_mode = config.IGNORE
     try:
         with path.open("rb") as stream:

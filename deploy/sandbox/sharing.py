@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from deploy.sandbox import objects, records, targets
+from deploy.sandbox import features, objects, records, targets
 from deploy.sandbox.call import Call, text
 from deploy.sandbox.errors import conflict, forbidden, not_found, not_implemented
 from deploy.sandbox.folders import change_folders
@@ -97,7 +97,8 @@ def _sees(call: Call, project: str) -> bool:
 def share(call: Call) -> Response:
     """Let an object appear in another project, perhaps under another label.
 
-    It takes the right to read the object and to create its type in the receiving project;
+    It takes the right to read the object and to create its type in the receiving project, and
+    that the site has not banned sharing;
     ``primary=true`` makes that project the owner and needs the right to delete here.
     """
     if call.flag("primary"):
@@ -108,6 +109,7 @@ def share(call: Call) -> Response:
             raise conflict(f"The object belongs to project {receiver.id} already.")
         if receiver.id in target.shares:
             raise conflict(f"The object is shared into project {receiver.id} already.")
+        features.require_sharing(connection, call.user, target.secured.project)
         call.site.rights.require_in_project(
             call.user, Action.CREATE, receiver.id, target.secured.xsi_type
         )

@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from deploy.sandbox.datatypes import load_data_types
@@ -17,14 +17,19 @@ from deploy.sandbox.file_changes import recover_files
 from deploy.sandbox.folders import recover_folders
 from deploy.sandbox.people import ADMINISTRATOR, People
 from deploy.sandbox.prearchive_rows import recover_prearchive
+from deploy.sandbox.remembered import Remembered
 from deploy.sandbox.rights import Rights
 from deploy.sandbox.store import Store
 from deploy.sandbox.web_sessions import WebSessions
 
 if TYPE_CHECKING:
     from deploy.sandbox.dicom_receiver import Receivers
+    from deploy.sandbox.people import User
+    from deploy.sandbox.resource_rows import Resource
     from deploy.sandbox.runner import Runner
     from deploy.sandbox.settings import Settings
+    from deploy.sandbox.targets import Owner
+    from deploy.sandbox.upload_batches import UploadBatches
 
 XNAT_VERSION = "1.9.2"
 """The XNAT release whose contract the sandbox follows; clients ask for it."""
@@ -84,6 +89,8 @@ class Site:
     """Does the launches; ``app`` sets it, since it needs the whole site."""
     receivers: Receivers
     """Listens for DICOM; ``app`` sets it too."""
+    upload_batches: UploadBatches
+    """Stores small files; ``app`` sets it too."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -100,6 +107,10 @@ class Site:
         self.people = People(self.store)
         self.sessions = WebSessions()
         self.rights = Rights(self.store)
+        self.upload_targets: Remembered[tuple[User, str], tuple[Owner, Resource | None]]
+        """Where uploads of a person to the beginning of a path go."""
+        self.upload_targets = Remembered(self.store)
+        self._stored: Remembered[str, str | None] = Remembered(self.store)
         self.url = ""
         self.started = time.monotonic()
         self.on_stop: list[Callable[[], None]] = []
@@ -130,14 +141,18 @@ class Site:
         KeyError
             There is no such property.
         """
-        row = self.store.connection.execute(
-            "SELECT value FROM setting WHERE name = ?", (name,)
-        ).fetchone()
-        if row is not None:
-            return json.loads(row["value"])
+        stored = self._stored.get(name, partial(self._find_stored, name))
+        if stored is not None:
+            return json.loads(stored)
         if name == "siteUrl":
             return self.url
         return PROPERTY_DEFAULTS[name]
+
+    def _find_stored(self, name: str) -> str | None:
+        row = self.store.connection.execute(
+            "SELECT value FROM setting WHERE name = ?", (name,)
+        ).fetchone()
+        return None if row is None else str(row["value"])
 
     def set(self, name: str, value: Any) -> None:
         """Store a site property; it applies to the next request.

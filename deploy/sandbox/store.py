@@ -15,7 +15,16 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
+
+_STANDING_TABLES = (
+    "setting", "user", "user_role", "user_group", "project", "project_alias", "project_group",
+    "group_right", "subject", "experiment", "scan", "reconstruction", "share", "resource",
+)  # fmt: skip
+# All but last_modified, which every upload changes.
+_RESOURCE_COLUMNS = (
+    "owner_kind, owner_id, direction, label, format, content, description, tags, dir"
+)
 
 ACTING_LOGIN: ContextVar[str] = ContextVar("acting_login", default="")
 """Who changes the database now, for the notes of events; empty where only the row says it."""
@@ -37,6 +46,31 @@ def _script(name: str) -> str:
 
 def _acting_login(otherwise: str) -> str:
     return ACTING_LOGIN.get() or otherwise
+
+
+def _watching_triggers() -> str:
+    """Return the triggers that tell of changed objects and rights, and of noted events."""
+    triggers = [
+        "CREATE TEMP TRIGGER event_noted AFTER INSERT ON event BEGIN SELECT event_noted(); END;"
+    ]
+    for table in _STANDING_TABLES:
+        columns = f" OF {_RESOURCE_COLUMNS}" if table == "resource" else ""
+        for change in ("INSERT", "DELETE", f"UPDATE{columns}"):
+            name = f"standing_{table}_{change[:6]}"
+            triggers.append(
+                f"CREATE TEMP TRIGGER {name} AFTER {change} ON {table}"
+                " BEGIN SELECT standing_changed(); END;"
+            )
+    return "\n".join(triggers)
+
+
+class _OfThread(threading.local):
+    """One thread's connection, and what its open transaction has done so far."""
+
+    connection: sqlite3.Connection | None = None
+    writing = False
+    standing_changed = False
+    event_noted = False
 
 
 class Store:
@@ -61,11 +95,12 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
-        self._local = threading.local()
+        self._local = _OfThread()
         self._write_lock = threading.RLock()
-        self._triggers = _script("events.sql")
-        self.changed = threading.Event()
-        """Set after every commit, for those who wait for something to do."""
+        self._triggers = _script("events.sql") + _watching_triggers()
+        self._standing = 0
+        self.event_noted = threading.Event()
+        """Set after a commit that noted an event, for who delivers them."""
         self._prepare()
 
     def _connect(self) -> sqlite3.Connection:
@@ -78,7 +113,32 @@ class Store:
     def _watch(self, connection: sqlite3.Connection) -> None:
         """Have the connection's changes noted as events."""
         connection.create_function("acting_login", 1, _acting_login)
+        connection.create_function("standing_changed", 0, self._note_standing)
+        connection.create_function("event_noted", 0, self._note_event)
         connection.executescript(self._triggers)
+
+    def _note_standing(self) -> None:
+        if not self._local.writing:
+            raise RuntimeError("Objects, people and rights change within Store.write only.")
+        self._local.standing_changed = True
+
+    def _note_event(self) -> None:
+        self._local.event_noted = True
+
+    @property
+    def standing(self) -> int | None:
+        """Return a number that grows with each committed change of objects, people or rights.
+
+        What was read while it had one value holds as long as it has it: it grows before the
+        change is answered, and only this server writes to its database. None where that cannot
+        be said: in a view of the database that may be older, and in a transaction of this thread
+        that has changed some of them itself.
+        """
+        if self._local.standing_changed:
+            return None
+        if self.connection.in_transaction and not self._local.writing:
+            return None
+        return self._standing
 
     def _prepare(self) -> None:
         connection = self._connect()
@@ -101,7 +161,7 @@ class Store:
     @property
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, in autocommit mode."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection = self._local.connection
         if connection is None:
             connection = self._connect()
             self._watch(connection)
@@ -139,10 +199,27 @@ class Store:
                 yield connection
                 return
             connection.execute("BEGIN IMMEDIATE")
+            self._local.writing = True
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
-            connection.execute("COMMIT")
-            self.changed.set()
+            finally:
+                self._local.writing = False
+            self._tell()
+
+    def _roll_back(self) -> None:
+        self._local.standing_changed = self._local.event_noted = False
+        if self.connection.in_transaction:  # a failed commit may have ended it
+            self.connection.execute("ROLLBACK")
+
+    def _tell(self) -> None:
+        """Tell of what this thread has just committed."""
+        if self._local.standing_changed:
+            self._standing += 1
+            self._local.standing_changed = False
+        if self._local.event_noted:
+            self._local.event_noted = False
+            self.event_noted.set()

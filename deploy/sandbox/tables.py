@@ -18,6 +18,10 @@ from deploy.sandbox.call import Call
 from deploy.sandbox.errors import HttpError
 
 Row = Sequence[Any]
+_CSV_TYPE = "text/csv; charset=utf-8"
+_CELL_END, _COMMA = "\x1f", "\x1e"
+_MAX_JOINED = 100
+_MAX_QUOTED = 32
 _QUOTED_CELL = re.compile(r'"(?:[^"]|"")*+"')
 
 
@@ -73,8 +77,14 @@ def answer_query(  # noqa: PLR0913 - as above
     xsi_type: str | None = None,
     count: bool = True,
     extra: dict[str, Any] | None = None,
+    joined: str | None = None,
 ) -> Response:
     """Answer the rows of an SQL statement as a table; see ``answer_table``.
+
+    Parameters
+    ----------
+    joined : str, optional
+        A statement with the same parameters and rows, the cells of each as ``joined_cells``.
 
     Notes
     -----
@@ -83,8 +93,12 @@ def answer_query(  # noqa: PLR0913 - as above
     """
     cursor = call.site.store.connection.cursor()
     cursor.row_factory = None
+    is_csv = call.query.get("format", "json").lower() == "csv"
+    if is_csv and joined is not None:
+        text = csv_of_joined(columns, [row for (row,) in cursor.execute(joined, parameters)])
+        return Response(text, media_type=_CSV_TYPE)
     rows: Iterable[Row] = cursor.execute(statement, parameters)
-    if call.query.get("format", "json").lower() != "csv":
+    if not is_csv:
         rows = (
             ["" if cell is None else cell if cell.__class__ is str else str(cell) for cell in row]
             for row in rows
@@ -114,7 +128,7 @@ def _answer(call: Call, columns: Sequence[str], rows: Iterable[Row], facets: _Fa
             result["xsiType"] = facets.xsi_type
         return JSONResponse({"ResultSet": {**result, **(facets.extra or {})}})
     if kind == "csv":
-        return Response(_csv(columns, rows), media_type="text/csv; charset=utf-8")
+        return Response(_csv(columns, rows), media_type=_CSV_TYPE)
     if kind == "xml":
         return Response(
             _xml(columns, list(rows), facets.title), media_type="text/xml; charset=utf-8"
@@ -133,6 +147,50 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
         return text
     # Rare: a cell holds line breaks, which XNAT replaces by blanks.
     return _QUOTED_CELL.sub(_on_one_line, text).replace("\r", " ")
+
+
+def joined_cells(cells: Sequence[str]) -> str | None:
+    """Return the SQL of one text for all cells of a row, or None when they are too many for it.
+
+    SQLite hands over one text much faster than many; U+001F is between them.
+    """
+    if len(cells) > _MAX_JOINED:  # SQLite's limit for the arguments of a function is 127
+        return None
+    return f"printf('{_CELL_END.join(['%s'] * len(cells))}', {', '.join(cells)})"
+
+
+def csv_of_joined(columns: Sequence[str], rows: Sequence[str]) -> str:
+    """Return rows of joined cells as CSV, in a few steps over the whole text if that can be."""
+    text = "\n".join(("", *rows, ""))
+    is_regular = (
+        text.count("\n") == len(rows) + 1
+        and text.count(_CELL_END) == len(rows) * (len(columns) - 1)
+        and not any(mark in text for mark in ('"', "\r", _COMMA))
+        and len(columns) > 1
+    )
+    quoted = _with_commas_quoted(text) if is_regular else None
+    if quoted is None:
+        return _csv(columns, (row.split(_CELL_END) for row in rows))
+    return _csv(columns, ()) + quoted.replace(_CELL_END, ",").replace(_COMMA, ",")[1:]
+
+
+def _with_commas_quoted(text: str) -> str | None:
+    """Return the text with the cells that hold a comma quoted; None when they are too various.
+
+    Cells like a series' description are the same in thousands of rows. Between two cells is the
+    mark, before and after a row a line break.
+    """
+    for _ in range(_MAX_QUOTED):
+        found = text.find(",")
+        if found < 0:
+            return text
+        start = max(text.rfind(_CELL_END, 0, found), text.rfind("\n", 0, found))
+        line_end = text.index("\n", found)
+        end = text.find(_CELL_END, found, line_end)
+        end = line_end if end < 0 else end
+        quoted = '"' + text[start + 1 : end].replace(",", _COMMA) + '"'
+        text = text.replace(text[start : end + 1], f"{text[start]}{quoted}{text[end]}")
+    return None
 
 
 def _on_one_line(cell: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from starlette.responses import JSONResponse, Response
 
@@ -18,7 +19,7 @@ from deploy.sandbox.datatypes import (
     SUBJECT,
 )
 from deploy.sandbox.display_fields import field_ids
-from deploy.sandbox.errors import bad_request, not_found, not_implemented
+from deploy.sandbox.errors import bad_request, not_found
 from deploy.sandbox.guard import unauthenticated
 from deploy.sandbox.routing import Routes, json_body
 from deploy.sandbox.tables import answer_table
@@ -119,27 +120,49 @@ def list_elements(call: Call) -> Response:
 @ROUTES.add("GET", "/data/search/elements/{name}")
 def list_element_fields(call: Call) -> Response:
     """List the fields by which objects of a type can be searched and shown."""
-    _require_login(call)
-    types = call.site.types
-    found = types.find(call.path["name"])
-    if found is None:
-        raise not_found("There is no such searchable element.")
-    level = types.root(found)
-    rows = []
-    for field_id, path in field_ids(level).items():
-        split = shortcuts.split_path(types, path)
-        leaf = types.leaf(*split) if split is not None else None
-        kind = leaf.value_type.removeprefix("xs:") if leaf is not None else "string"
-        header = field_id.replace("_", " ").title()
-        rows.append((field_id, header, f"{found}.{field_id}", kind, "false", header, found, 1))
+    found, fields = _fields(call)
+    rows = [
+        (field_id, header, f"{found}.{field_id}", kind, "false", header, found, 1)
+        for field_id, header, kind in fields
+    ]
     columns = (
         "FIELD_ID", "HEADER", "SUMMARY", "TYPE", "REQUIRES_VALUE", "DESC", "ELEMENT_NAME", "SRC",
     )  # fmt: skip
     return answer_table(call, columns, rows, title="Search Fields")
 
 
+def _fields(call: Call) -> tuple[str, list[tuple[str, str, str]]]:
+    """Return the type of the path and its display fields as (ID, header, kind of value)."""
+    _require_login(call)
+    types = call.site.types
+    found = types.find(call.path["name"])
+    if found is None:
+        raise not_found("There is no such searchable element.")
+    fields = []
+    for field_id, path in field_ids(types.root(found)).items():
+        split = shortcuts.split_path(types, path)
+        leaf = types.leaf(*split) if split is not None else None
+        kind = leaf.value_type.removeprefix("xs:") if leaf is not None else "string"
+        fields.append((field_id, field_id.replace("_", " ").title(), kind))
+    return found, fields
+
+
 @ROUTES.add("GET", "/data/search/elements/{name}/versions")
 def list_versions(call: Call) -> Response:
-    """Refuse the preset sets of columns, which a full XNAT reads from its display documents."""
-    _require_login(call)
-    raise not_implemented("preset sets of columns; name the columns in the search document")
+    """Answer the preset sets of columns: ``all``, since display documents make the others."""
+    found, fields = _fields(call)
+    if call.flag("listViews"):
+        return JSONResponse({"views": []})  # those of display documents only
+    rows = [
+        {"id": field_id, "element_name": found, "header": header, "type": kind, "visible": "true"}
+        for field_id, header, kind in fields
+    ]
+    if call.query.get("format", "").lower() == "json":
+        versions = [{"name": "all", "fields": rows}]
+        return JSONResponse({"DisplayVersions": {"element_name": found, "versions": versions}})
+    root = ET.Element("DisplayVersions", {"element_name": found})
+    version = ET.SubElement(ET.SubElement(root, "versions"), "version", {"name": "all"})
+    parent = ET.SubElement(version, "fields")
+    for row in rows:
+        ET.SubElement(parent, "field", row)
+    return Response(ET.tostring(root), media_type="text/xml")

@@ -8,22 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from commands.catalog import find
 from commands.errors import CommandDefinitionError, UnknownCommandError
 from commands.model import Command
 from commands.service_json import command_from_json
-from deploy.site.lines import Lines, Place, Problem
+from deploy.checked_yaml import Lines, Place, Problem, place_of, sentence_of
+from deploy.site.errors import SiteFileError
 from deploy.site.model import FOLDER, Anonymisation, Site, SiteProject, Subscription
 
-_LISTS = ("owners", "members", "collaborators", "commands")
+_WHAT = "site file"
+_LISTS = ("owners", "members", "collaborators", "groups", "commands")
 _GROUPS = ("owners", "members", "collaborators")
+_STANDARD = frozenset({*_GROUPS, *(name.removesuffix("s") for name in _GROUPS)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ class SiteDocument:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lines = Lines(path)
+        self._lines = Lines(path, _WHAT, SiteFileError)
         data = self._lines.data
         try:
             context = {FOLDER: str(path.absolute().parent)}
             self.site = Site.model_validate(data, context=context)
         except ValidationError as error:
-            problems = [(_place(each), _sentence(each)) for each in error.errors()]
+            problems = [(place_of(each), sentence_of(each, Site, _WHAT)) for each in error.errors()]
             raise self._lines.refusal(problems) from None
         found: list[Problem] = []
         self.commands = self._find_commands(found)
@@ -152,53 +153,11 @@ def _merged(project: SiteProject, site: Site) -> SiteProject:
         # Who is named in another group of the project itself is not what the template says.
         if name in _GROUPS:
             taken |= {login for group in _GROUPS for login in own.get(group, [])}
+            taken |= {login for group in own.get("groups", []) for login in group.people}
         rest = [each for each in said.get(name, []) if getattr(each, "name", each) not in taken]
         if mine or rest:
             merged[name] = [*mine, *rest]
     return project.model_copy(update=merged)
-
-
-# Sentences -----------------------------------------------------------------------------------
-
-
-def _place(error: ErrorDetails) -> Place:
-    return tuple(part for part in error["loc"] if part != "[key]")
-
-
-def _sentence(error: ErrorDetails) -> str:
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        known, name = _keys_at(_place(error)), str(error["loc"][-1])
-        close = get_close_matches(name, known, 1)
-        meant = f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"
-        return f"a site file has no such key here{meant}"
-    fixed = {
-        "missing": "this key is needed",
-        "string_too_short": "this must not be empty",
-        "literal_error": f"this must be {context.get('expected')}",
-        "string_pattern_mismatch": f"this must match {context.get('pattern')}",
-    }
-    if kind in fixed:
-        return fixed[kind]
-    if kind in {"list_type", "dict_type", "model_type", "string_type"}:
-        shape = {"list_type": "a list", "string_type": "a text"}.get(kind, "keys with values")
-        return f"this must be {shape}"
-    return error["msg"].removeprefix("Value error, ")
-
-
-def _keys_at(place: Place) -> list[str]:
-    """Return the keys that are known where this one is not."""
-    model: type[BaseModel] = Site
-    for part in place[:-1]:
-        if isinstance(part, str) and part in model.model_fields:
-            model = _model_in(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
 
 
 # What no part can know by itself --------------------------------------------------------------
@@ -212,6 +171,8 @@ def _cross_check(
     closed = site.properties.get("securityAllowNonPrivateProjects") == "false"
     yield from _twice(("projects",), [project.id.lower() for project in site.projects], "id")
     yield from _twice(("subscriptions",), [one.name for one in site.subscriptions], "name")
+    titles = [f"{one.ae_title} {one.port}" for one in site.receivers]
+    yield from _twice(("receivers",), titles, "ae_title")
     yield from _twice(("people",), [person.login.lower() for person in site.people], "login")
     for place, project in projects:
         if closed and project.accessibility in {"protected", "public"}:
@@ -220,6 +181,7 @@ def _cross_check(
                 "'securityAllowNonPrivateProjects: false' in this file forbids it",
             )
         yield from _check_people(place, project)
+        yield from _twice((*place, "groups"), [one.name.lower() for one in project.groups], "name")
         yield from _twice((*place, "commands"), [one.name for one in project.commands], "name")
         for n, one in enumerate(project.commands):
             yield from _check_inputs((*place, "commands", n), one.name, one.defaults, commands)
@@ -239,6 +201,13 @@ def _check_people(place: Place, project: SiteProject) -> Iterator[Problem]:
         for n, login in enumerate(getattr(project, group)):
             if login.lower() in seen:
                 yield (*place, group, n), "this login is in the project twice"
+            seen.add(login.lower())
+    for n, own in enumerate(project.groups):
+        if own.name.lower() in _STANDARD:
+            yield (*place, "groups", n, "name"), "every project has a group of this name"
+        for m, login in enumerate(own.people):
+            if login.lower() in seen:
+                yield (*place, "groups", n, "people", m), "this login is in the project twice"
             seen.add(login.lower())
     if project.exclusive and not project.owners:
         yield (*place, "exclusive"), "an exclusive project needs 'owners', or nobody could run it"

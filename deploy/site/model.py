@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     ValidationInfo,
     model_validator,
@@ -31,6 +32,12 @@ def _switch(value: Any) -> Any:
     if isinstance(value, str) and value in words:
         return words[value]
     raise ValueError("this must be true or false")
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    raise ValueError("this must be a whole number")
 
 
 def _file(text: str, info: ValidationInfo) -> str:
@@ -56,6 +63,8 @@ Name = Annotated[str, _text(r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
 PropertyName = Annotated[str, _text(r"^[A-Za-z][A-Za-z0-9._-]*$"), AfterValidator(_no_secret)]
 File = Annotated[str, AfterValidator(_file)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*$")]
+Port = Annotated[int, BeforeValidator(_number), Field(gt=0, lt=65536)]
 Values = dict[Annotated[str, StringConstraints(min_length=1)], str]
 
 
@@ -77,6 +86,44 @@ class Anonymisation(Part):
         if self.profile is not None and self.script is not None:
             raise ValueError("an anonymisation has a 'profile' or a 'script', not both")
         return self
+
+
+class ImportFilter(Part):
+    """Which arriving series are kept: regular expressions, one a line, of SeriesDescription."""
+
+    mode: Literal["blacklist", "whitelist"]
+    series: Annotated[list[Line], Field(min_length=1)]
+    enabled: Switch = True
+
+
+class Receiver(Part):
+    """A DICOM receiver, known by its AE title and port; what is left out is not compared."""
+
+    ae_title: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,16}$")]
+    port: Port
+    enabled: Switch = True
+    direct_archive: Switch | None = None
+    anonymisation: Switch | None = None
+    identifier: Annotated[str, _text(r"^[A-Za-z0-9_.]+$")] | None = None
+    senders: list[Annotated[str, _text(r"^[!-~]+$")]] | None = None
+    project_routing: Line | None = None
+    subject_routing: Line | None = None
+    session_routing: Line | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Return what it is known by."""
+        return self.ae_title, self.port
+
+
+class ProjectGroup(Part):
+    """A group of a project with rights by data type, and who is in it."""
+
+    name: Annotated[str, _text(r"^[A-Za-z0-9_-]+$")]
+    rights: dict[
+        Annotated[str, _text(r"^[A-Za-z]\w*:[A-Za-z]\w*$")], Literal["none", "read", "edit", "all"]
+    ]
+    people: list[Login] = []
 
 
 class ContainerServer(Part):
@@ -122,9 +169,11 @@ class Template(Part):
     accessibility: Literal["private", "protected", "public"] | None = None
     prearchive: Literal["wait", "archive", "overwrite"] | None = None
     anonymisation: Anonymisation | None = None
+    import_filter: ImportFilter | None = None
     owners: list[Login] = []
     members: list[Login] = []
     collaborators: list[Login] = []
+    groups: list[ProjectGroup] = []
     exclusive: Switch = False
     commands: list[ProjectCommand] = []
 
@@ -164,6 +213,8 @@ class Site(Part):
 
     properties: dict[PropertyName, str] = {}
     anonymisation: Anonymisation | None = None
+    import_filter: ImportFilter | None = None
+    receivers: list[Receiver] = []
     container_server: ContainerServer | None = None
     commands: list[SiteCommand] = []
     people: list[Person] = []

@@ -10,10 +10,12 @@ from functools import partial
 from typing import Any
 
 from commands.model import Command
+from deploy.checked_yaml import Place
 from deploy.site.document import SiteDocument
 from deploy.site.items import Item, Rank
-from deploy.site.lines import Place
 from deploy.site.model import SiteProject, Subscription
+from deploy.site.parts_groups import group_items
+from deploy.site.parts_receiving import filter_items
 from deploy.site.parts_site import script_items
 from deploy.site.server import ACTION_PREFIX, EVENT_PREFIX, SiteServer
 from xnat_client.address import path_of
@@ -35,9 +37,14 @@ def project_items(document: SiteDocument, server: SiteServer) -> Iterator[Item]:
     for place, project in document.projects:
         yield from _record_items(document, server, project, place)
         yield from _people_items(document, server, project, place)
+        yield from group_items(document, server, project, place)
         if project.anonymisation is not None:
             yield from script_items(
                 document, server, project.anonymisation, (*place, "anonymisation"), project.id
+            )
+        if project.import_filter is not None:
+            yield from filter_items(
+                document, server, project.import_filter, (*place, "import_filter"), project.id
             )
         yield from _command_items(document, server, project, place)
     for n, subscription in enumerate(document.site.subscriptions):
@@ -141,6 +148,7 @@ def _people_items(
                 rank=Rank.PLAIN if group == "owners" else Rank.OPENING,
                 needs=OWNER,
             )
+    named |= {login for group in project.groups for login in group.people}
     if project.exclusive:
         yield Item(
             f"projects.{project.id}.people (others)",

@@ -12,10 +12,11 @@ from typing import Any
 
 from commands.model import Command
 from commands.service_json import command_to_json
+from deploy.checked_yaml import Place
 from deploy.site.document import SiteDocument, WantedCommand
 from deploy.site.items import Item, Rank
-from deploy.site.lines import Place
 from deploy.site.model import Anonymisation
+from deploy.site.parts_receiving import filter_items, receiver_items
 from deploy.site.server import SiteServer
 from xnat_client.address import path_of
 from xnat_client.errors import NotFoundError, RefusedError
@@ -54,6 +55,9 @@ def site_items(document: SiteDocument, server: SiteServer) -> Iterator[Item]:
         )
     if site.anonymisation is not None:
         yield from script_items(document, server, site.anonymisation, ("anonymisation",))
+    if site.import_filter is not None:
+        yield from filter_items(document, server, site.import_filter, ("import_filter",))
+    yield from receiver_items(document, server)
     if site.container_server is not None:
         yield from _container_server_items(document, server)
     for command in document.commands.values():

@@ -63,10 +63,26 @@ class SiteServer:
         """PUT a text."""
         self.transport.request("PUT", path, doing=doing, headers=_TEXT, body=text.encode())
 
-    def send_json(self, method: str, path: str, doing: str, document: Any) -> str:
+    def send_json(self, method: str, path: str, doing: str, document: Any, **query: str) -> str:
         """Send a JSON document; return the answer's text."""
         body = json.dumps(document).encode()
-        return self.transport.request(method, path, doing=doing, headers=_JSON, body=body).text
+        answer = self.transport.request(
+            method, path, doing=doing, headers=_JSON, body=body, query=query
+        )
+        return answer.text
+
+    def config_row(self, path: str, doing: str) -> Mapping[str, str]:
+        """Return what the config service keeps at a path: its contents and whether it is on.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+        rows = list_rows(self.transport, path, doing=doing)
+        if not rows:
+            raise NotFoundError(f"Cannot {doing}: there is none.")
+        return rows[0]
 
     def delete(self, path: str, doing: str) -> None:
         """DELETE; 204 is a success below /xapi."""

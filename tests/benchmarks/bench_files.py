@@ -1,11 +1,16 @@
 """Files going in and out: small ones against a server that only discards them, and a large one.
 
-Run: ``.venv/bin/python tests/benchmarks/bench_files.py [--gigabytes N]``
+Run: ``.venv/bin/python tests/benchmarks/bench_files.py [--gigabytes N] [--bytes N] [--files N]
+[--turns N]``
 
-Small files (100 KB) are sent by eight connections, once to the sandbox and once to the same HTTP
-stack (uvicorn, Starlette, one worker) whose only handler reads the body and forgets it; the ratio
-of their rates is printed, the best of several turns each. The large file is sent and fetched once;
-printed is the most memory that the server ever had. Needs curl.
+Small files are sent by eight connections, in turns to the sandbox and to the same HTTP stack
+(uvicorn, Starlette, one worker) whose only handler reads the body and forgets it; the ratio of
+their rates is printed, and the processor time that each server took for a file. The large file is
+sent and fetched once; printed is the most memory that the server ever had. Needs curl, and room for
+the large file where temporary files are.
+
+A file system whose files were just deleted by the thousand makes new ones slowly (ext4 passes over
+their inodes for minutes): leave time between two runs.
 """
 
 from __future__ import annotations
@@ -20,16 +25,14 @@ import tempfile
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
 
 from deploy import sandbox_process
 
-SMALL_BYTES = 100_000
-SMALL_COUNT = 400
 CONNECTIONS = 8
-TURNS = 5
 SINK = textwrap.dedent("""
     import sys
     import uvicorn
@@ -53,22 +56,35 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def rate(url: str, headers: dict[str, str], turn: int) -> float:
-    """Send the small files; return how many a second."""
-    content = os.urandom(SMALL_BYTES)
+@dataclass(frozen=True)
+class Turn:
+    """Files a second, and milliseconds of processor time that the server took for each."""
+
+    rate: float
+    processor_ms: float
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has taken, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def send_all(url: str, headers: dict[str, str], pid: int, options: argparse.Namespace) -> Turn:
+    """Send the small files to a server."""
+    content = os.urandom(options.bytes)
     with urllib3.PoolManager(maxsize=CONNECTIONS, headers=headers) as pool:
 
         def send(number: int) -> int:
-            answer = pool.request("PUT", f"{url}/{turn}-{number}.bin", body=content)
-            return answer.status
+            return pool.request("PUT", f"{url}/{number}.bin", body=content).status
 
         with ThreadPoolExecutor(CONNECTIONS) as threads:
-            started = time.perf_counter()
-            statuses = set(threads.map(send, range(SMALL_COUNT)))
-            took = time.perf_counter() - started
+            before, started = processor_s(pid), time.perf_counter()
+            statuses = set(threads.map(send, range(options.files)))
+            took, worked = time.perf_counter() - started, processor_s(pid) - before
     if statuses != {200}:
         raise SystemExit(f"{url} answered {statuses}.")
-    return SMALL_COUNT / took
+    return Turn(options.files / took, worked * 1000 / options.files)
 
 
 def peak_mib(pid: int) -> float:
@@ -82,38 +98,65 @@ def peak_mib(pid: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gigabytes", type=int, default=1, help="size of the large file")
-    gigabytes = parser.parse_args().gigabytes
+    parser.add_argument("--gigabytes", type=int, default=1, help="size of the large file; 0: none")
+    parser.add_argument("--bytes", type=int, default=100_000, help="size of a small file")
+    parser.add_argument("--files", type=int, default=400, help="small files of one turn")
+    parser.add_argument("--turns", type=int, default=5, help="many short ones on a busy machine")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "sandbox"
         server = sandbox_process.start(root, engine="process")
         port = _free_port()
         sink = subprocess.Popen([sys.executable, "-c", SINK, str(port)])
         try:
-            _measure(server, sandbox_process.admin_password(root), port, gigabytes)
+            with urllib3.PoolManager() as pool:
+                pool.request(
+                    "PUT",
+                    f"http://127.0.0.1:{port}/",
+                    retries=urllib3.Retry(20, backoff_factor=0.1),
+                )
+            headers = _logged_in(server, sandbox_process.admin_password(root))
+            _small(server, headers, (f"http://127.0.0.1:{port}", sink.pid), options)
+            if options.gigabytes:
+                _large(server, options.gigabytes)
         finally:
             sink.terminate()
             sandbox_process.stop(root)
 
 
-def _measure(
-    server: sandbox_process.RunningSandbox, password: str, port: int, gigabytes: int
-) -> None:
+def _logged_in(server: sandbox_process.RunningSandbox, password: str) -> dict[str, str]:
+    """Make the project; return the headers of a session."""
     headers = urllib3.make_headers(basic_auth=f"admin:{password}")
     with urllib3.PoolManager(headers=headers) as pool:
         pool.request("PUT", f"{server.url}/data/projects/P?name=P")
         session = pool.request("POST", f"{server.url}/data/JSESSION").data.decode()
-    cookie = {"Cookie": f"JSESSIONID={session}"}
+    return {"Cookie": f"JSESSIONID={session}"}
+
+
+def _small(
+    server: sandbox_process.RunningSandbox,
+    headers: dict[str, str],
+    sink: tuple[str, int],
+    options: argparse.Namespace,
+) -> None:
+    ours, theirs = [], []
+    for turn in range(options.turns):
+        url = f"{server.url}/data/projects/P/resources/R{turn}/files"
+        ours.append(send_all(url, headers, server.pid, options))
+        theirs.append(send_all(sink[0], {}, sink[1], options))
+    ratios = [a.rate / b.rate for a, b in zip(ours, theirs, strict=True)]
+    best = max(turn.rate for turn in ours), max(turn.rate for turn in theirs)
+    times = [statistics.median(turn.processor_ms for turn in turns) for turns in (ours, theirs)]
+    print(f"{options.files} files of {options.bytes} bytes, {CONNECTIONS} connections", end="")
+    print(f", {options.turns} turns")
+    print(f"  best rates: sandbox {best[0]:.0f}/s, discarding {best[1]:.0f}/s", end="")
+    print(f", ratio {best[0] / best[1]:.2f}")
+    print(f"  ratio turn by turn: median {statistics.median(ratios):.2f}, best {max(ratios):.2f}")
+    print(f"  processor time a file: sandbox {times[0]:.2f} ms, discarding {times[1]:.2f} ms")
+
+
+def _large(server: sandbox_process.RunningSandbox, gigabytes: int) -> None:
     base = f"{server.url}/data/projects/P/resources"
-    pairs = [
-        (rate(f"{base}/R{turn}/files", cookie, turn), rate(f"http://127.0.0.1:{port}/x", {}, turn))
-        for turn in range(TURNS)
-    ]
-    ours, theirs = max(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
-    ratios = [a / b for a, b in pairs]
-    print(f"{SMALL_COUNT} files of {SMALL_BYTES} bytes, {CONNECTIONS} connections, {TURNS} turns")
-    print(f"  sandbox {ours:.0f}/s, discarding {theirs:.0f}/s, best of each: {ours / theirs:.2f}")
-    print(f"  ratio turn by turn: median {statistics.median(ratios):.2f}")
     before = peak_mib(server.pid)
     large = f"{base}/BIG/files/large.bin"
     send = (

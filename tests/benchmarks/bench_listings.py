@@ -3,7 +3,8 @@
 Run: ``.venv/bin/python tests/benchmarks/bench_listings.py [sessions ...]``
 
 The site is written straight into the database, then asked over HTTP by one client. Figures are
-seconds for the whole answer, with the number of bytes; the last columns say how often longer the
+seconds for the whole answer, with the server's processor time for one (which says more on a busy
+machine) and the number of bytes; the last columns say how often longer the
 answer and its time became from the smallest site to the largest. A list that grows with the site
 should grow as its answer does, one object's answer not at all.
 """
@@ -11,10 +12,12 @@ should grow as its answer does, one object's answer not at all.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -110,19 +113,36 @@ def fill_site(root: Path, sessions: int) -> None:
         )
 
 
-def _times(session: requests.Session, url: str, body: str | None) -> tuple[list[float], int]:
-    times, size = [], 0
-    for _ in range(ROUNDS + 1):
+@dataclass(frozen=True)
+class Measured:
+    """Sorted times of the whole answers, processor time of one (all in s), bytes of one."""
+
+    times: list[float]
+    processor_s: float
+    size: int
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _measure(session: requests.Session, pid: int, url: str, body: str | None) -> Measured:
+    times, size, before = [], 0, 0.0
+    for round_ in range(ROUNDS + 1):
+        if round_ == 1:
+            before = _processor_s(pid)
         began = time.perf_counter()
         answer = session.request("GET" if body is None else "POST", url, data=body)
         times.append(time.perf_counter() - began)
         answer.raise_for_status()
         size = len(answer.content)
-    return sorted(times[1:]), size  # the first warms up
+    worked = (_processor_s(pid) - before) / ROUNDS
+    return Measured(sorted(times[1:]), worked, size)  # the first warms up
 
 
-def measure(sessions: int) -> dict[str, tuple[list[float], int]]:
-    """Return the sorted times and the size of each answer on a site of so many sessions."""
+def measure(sessions: int) -> dict[str, Measured]:
+    """Return the figures of each answer on a site of so many sessions."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "sandbox"
         server = sandbox_process.start(root, engine="process")
@@ -132,11 +152,11 @@ def measure(sessions: int) -> dict[str, tuple[list[float], int]]:
                 session.trust_env = False
                 session.auth = ("admin", sandbox_process.admin_password(root))
                 found = {
-                    what: _times(session, f"{server.url}{path}", None)
+                    what: _measure(session, server.pid, f"{server.url}{path}", None)
                     for what, path in LISTS.items()
                 }
-                found["search of sessions (csv)"] = _times(
-                    session, f"{server.url}/data/search?format=csv", SEARCH
+                found["search of sessions (csv)"] = _measure(
+                    session, server.pid, f"{server.url}/data/search?format=csv", SEARCH
                 )
         finally:
             sandbox_process.stop(root)
@@ -149,15 +169,16 @@ def main() -> None:
     found = {sessions: measure(sessions) for sessions in sites}
     for sessions, answers in found.items():
         print(f"\n{sessions} sessions, {sessions * SCANS} scans; {ROUNDS} rounds")
-        for what, (times, size) in answers.items():
-            p95 = statistics.quantiles(times, n=20)[-1]
-            print(f"  {what:42} p50 {times[len(times) // 2]:.3f}  p95 {p95:.3f}  {size:>9} bytes")
+        for what, each in answers.items():
+            p50, p95 = statistics.median(each.times), statistics.quantiles(each.times, n=20)[-1]
+            print(f"  {what:42} p50 {p50:.3f}  p95 {p95:.3f}", end="")
+            print(f"  processor {each.processor_s:.3f}  {each.size:>9} bytes")
     first, last = found[sites[0]], found[sites[-1]]
     print(f"\ngrowth from {sites[0]} to {sites[-1]} sessions")
-    for what, (times, size) in last.items():
-        before, size_before = first[what]
-        ratio = times[len(times) // 2] / before[len(before) // 2]
-        print(f"  {what:42} answer x{size / size_before:.1f}  time x{ratio:.1f}")
+    for what, each in last.items():
+        before = first[what]
+        ratio = statistics.median(each.times) / statistics.median(before.times)
+        print(f"  {what:42} answer x{each.size / before.size:.1f}  time x{ratio:.1f}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "site.md"
 DECLARED = re.compile(
     r"STUDY[12]|dicom-to-bids|scrub-headers|own-command|docker-server|securityAllowNonPrivate|"
     r"requireLogin|uiAllowNonAdmin|restrictUserList|userRegistration|sessionTimeout|\bpar\b|"
-    r"enableSitewideAnonymization|version ..?6\.1|Container Manager"
+    r"enableSitewideAnonymization|version ..?6\.1|Container Manager|SCANNER1|[sS]eriesImportFilter|"
+    r"scout"
 )
 # Rows of these tables have numbers only: which project or command they are about is looked up.
 NUMBERED = {"wrapper", "wrapper_project", "wrapper_config", "counter"}
@@ -55,7 +56,7 @@ def lab(fresh_sandbox: Any) -> Lab:
     }  # fmt: skip
     answer = made.admin.http.post(f"{made.url}/xapi/events/subscription", json=document)
     assert answer.status_code == 201, answer.text
-    for login in ("lead", "manager", "reader"):
+    for login in ("lead", "manager", "reader", "analyst"):
         _account(made, login)
     assert member.login
     return made
@@ -160,7 +161,11 @@ def test_example_is_applied_and_stays(
     assert {(row["login"], row["displayname"]) for row in rows["ResultSet"]["Result"]} == {
         ("lead", "Owners"),
         ("reader", "Collaborators"),
+        ("analyst", "analysts"),
     }
+    (receiver,) = get("/xapi/dicomscp", doing="x")
+    assert (receiver["aeTitle"], receiver["port"], receiver["enabled"]) == ("SCANNER1", 8105, False)
+    assert get("/xapi/siteConfig/sitewideSeriesImportFilter", doing="x") == "localizer\n^scout"
     assert get("/xapi/users/manager/roles", doing="x") == ["Container Manager"]
     available = get(
         "/xapi/commands/available",
@@ -204,6 +209,11 @@ def test_drift_is_seen_and_mended(lab: Lab, server: XnatServer, example: Path) -
     lab.put("/data/projects/STUDY1/users/STUDY1_member/reader")
     lab.put("/data/projects/STUDY2/users/STUDY2_member/manager")
     lab.put("/data/projects/STUDY1/prearchive_code/0")
+    lab.put("/data/projects/STUDY2/config/seriesImportFilter/config?status=disabled")
+    lab.put("/data/projects/STUDY1/users/STUDY1_member/analyst")
+    (receiver,) = lab.admin.http.get(f"{lab.url}/xapi/dicomscp").json()
+    change = {"whitelistEnabled": False}
+    lab.admin.http.put(f"{lab.url}/xapi/dicomscp/{receiver['id']}", json=change)
     lab.admin.http.put(f"{lab.url}/xapi/anonymize/site", data='version "6.1"\n-(0010,0030)')
     (subscription,) = [
         row for row in lab.admin.http.get(f"{lab.url}/xapi/events/subscriptions").json()
@@ -218,7 +228,10 @@ def test_drift_is_seen_and_mended(lab: Lab, server: XnatServer, example: Path) -
         "properties.par",
         "anonymisation.script",
         "projects.STUDY1.people.reader",
+        "projects.STUDY1.people.analyst",
         "projects.STUDY1.prearchive",
+        "projects.STUDY2.import_filter",
+        "receivers.SCANNER1:8105",
         "projects.STUDY2.people (others)",
         "subscriptions.convert what arrives in STUDY1",
     }

@@ -65,6 +65,30 @@ def _read(folder: Path, text: str) -> SiteDocument:
         ),
         ("anonymisation:\n  profile: a\n  script: b\n", 3, "there is no file"),
         ("subscriptions:\n- name: s\n  event: x\n", 3, "must match"),
+        ("import_filter:\n  mode: blacklist\n  series: []\n", 3, "at least 1"),
+        ("import_filter:\n  mode: map\n  series: [a]\n", 2, "'blacklist' or 'whitelist'"),
+        ("receivers:\n- ae_title: A B\n  port: 104\n", 2, "must match"),
+        ("receivers:\n- ae_title: A\n  port: 99999\n", 3, "less than 65536"),
+        ("receivers:\n- ae_title: A\n  port: x\n", 3, "a whole number"),
+        (
+            "receivers:\n- ae_title: A\n  port: 104\n- ae_title: A\n  port: 104\n",
+            4,
+            "there twice",
+        ),
+        ("projects:\n- id: P\n  groups:\n  - name: owners\n    rights: {}\n", 4, "every project"),
+        (
+            "projects:\n- id: P\n  groups:\n  - name: g\n    rights: {xnat:x: write}\n",
+            5,
+            "'none', 'read', 'edit' or 'all'",
+        ),
+        (
+            (
+                "projects:\n- id: P\n  members: [a]\n  groups:\n  - name: g\n    rights: {}\n"
+                "    people: [A]\n"
+            ),
+            7,
+            "in the project twice",
+        ),
         ("a: &x 1\nb: *x\n", 2, "aliases"),
     ],
 )

@@ -92,7 +92,9 @@ def test_no_planted_identity_is_in_what_was_fetched(
     out, _ = made_demo
     secrets = [text.encode() for text in PLANTED.values()]
     leaks = []
-    for path in [*(out / "bids").rglob("*"), *(out / "report").rglob("*")]:
+    for path in [
+        found for name in ("bids", "report", "release") for found in (out / name).rglob("*")
+    ]:
         if not path.is_file():
             continue
         content = path.read_bytes()
@@ -103,18 +105,58 @@ def test_no_planted_identity_is_in_what_was_fetched(
     assert leaks == []
 
 
+def test_sharing_is_refused_at_first_for_want_of_consent_and_checks(
+    made_demo: tuple[Path, dict[str, object]],
+) -> None:
+    """Before anything was recorded, consent, headers and faces are among what is not met."""
+    _, account = made_demo
+    shared = account["shared"]
+    assert isinstance(shared, dict)
+
+    assert {"consent", "headers", "faces"} <= {one["key"] for one in shared["refusals"]}
+
+
+def test_what_is_released_fits_the_manifest_that_was_approved(
+    made_demo: tuple[Path, dict[str, object]],
+) -> None:
+    """Another program agrees with the manifest's list, and with the digest that was signed."""
+    out, account = made_demo
+    shared = account["shared"]
+    assert isinstance(shared, dict)
+    release = out / "release"
+
+    listed = subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", "manifest.sha256"],
+        cwd=release,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    digest = subprocess.run(
+        ["sha256sum", release / "manifest.json"], capture_output=True, text=True, check=True
+    ).stdout.split()[0]
+
+    assert listed.returncode == 0, listed.stderr
+    assert digest == shared["manifest_sha256"]
+    assert {path.parent.name for path in release.rglob("*.nii.gz")} == {"dwi", "func"}
+    assert _validator_errors(release) == []
+
+
 def test_nothing_is_left_running(made_demo: tuple[Path, dict[str, object]]) -> None:
     """Without --keep the sandbox and its data are gone."""
     out, account = made_demo
 
-    listening = subprocess.run(
-        ["curl", "--silent", "--show-error", "--max-time", "3", str(account["server"])],
-        capture_output=True,
-        check=False,
-    )
-
-    assert listening.returncode == 7  # curl: could not connect
+    shared = account["shared"]
+    assert isinstance(shared, dict)
+    for address in (account["server"], shared["project"]):
+        listening = subprocess.run(
+            ["curl", "--silent", "--show-error", "--max-time", "3", str(address)],
+            capture_output=True,
+            check=False,
+        )
+        assert listening.returncode == 7  # curl: could not connect
     assert not (out / "sandbox").exists()
+    assert not (out / "sharing").exists()
 
 
 @pytest.mark.samples

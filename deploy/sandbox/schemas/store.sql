@@ -472,7 +472,7 @@ CREATE TABLE received_study (
 ) WITHOUT ROWID;
 
 -- Invitations into groups of projects; answer: null while none was given. user_id: the account
--- that was made with the address, not one that was given it later.
+-- that was made with the address, not one that was given it later. asked: the account asks to join.
 CREATE TABLE invitation (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   project TEXT NOT NULL REFERENCES project(id) ON DELETE CASCADE,
@@ -480,6 +480,7 @@ CREATE TABLE invitation (
   email TEXT NOT NULL COLLATE NOCASE,
   user_id INTEGER REFERENCES user(id) ON DELETE CASCADE,
   answer TEXT CHECK (answer IN ('accepted', 'declined')),
+  asked INTEGER NOT NULL DEFAULT 0,
   created_at TEXT NOT NULL
 );
 CREATE INDEX invitation_by_project ON invitation (project);
@@ -489,3 +490,13 @@ CREATE TRIGGER invitation_finds_account AFTER INSERT ON user WHEN NEW.email <> '
   UPDATE invitation SET user_id = NEW.id
     WHERE email = NEW.email AND user_id IS NULL AND answer IS NULL;
 END;
+
+-- What administrators said of features that can be banned. group_type: the display name of groups,
+-- or '' for the site; null: nothing was said.
+CREATE TABLE feature_setting (
+  group_type TEXT NOT NULL,
+  feature TEXT NOT NULL,
+  enabled INTEGER,
+  banned INTEGER,
+  PRIMARY KEY (group_type, feature)
+) WITHOUT ROWID;

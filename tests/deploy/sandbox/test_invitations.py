@@ -1,10 +1,11 @@
-"""Invitations of people without an account: whose they become, how they are answered."""
+"""Invitations of people without an account, and requests to join: whose they are, who answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import requests
 
 from tests.deploy.sandbox.conftest import Api, unique_name
 
@@ -141,3 +142,88 @@ def test_invitations_need_the_site_to_allow_them(fresh_sandbox: Any) -> None:
     with Api(fresh_sandbox.url) as nobody:
         assert nobody.get("/data/pars").status_code == 401
         assert nobody.put("/data/pars/1?accept=true").status_code == 401
+
+
+# Requests to join -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def protected(admin: Api, make_project: Any) -> str:
+    """Return the path of a project whose record everybody sees, and whose data nobody."""
+    path = f"/data/projects/{make_project()}"
+    assert admin.put(f"{path}/accessibility/protected").status_code == 200
+    return path
+
+
+def _ask(api: Api, path: str, level: str = "collaborator") -> requests.Response:
+    form = {"project": path.rpartition("/")[2], "access_level": level, "comments": "please"}
+    return api.post("/app/action/RequestAccess", data=form)
+
+
+def test_an_owner_lets_in_who_asked(make_user: Any, protected: str) -> None:
+    """A request gives nothing until an owner accepts it; it is answered once."""
+    owner = make_user(**{protected.rpartition("/")[2]: "owner"})
+    person = make_user()
+
+    number = _ask(person, protected).text
+    (row,) = owner.rows(f"{protected}/pars")
+    before = person.get(f"{protected}/subjects").status_code
+    accepted = owner.put(f"/data/pars/{number}?accept=true").status_code
+    after = person.get(f"{protected}/subjects").status_code
+    again = owner.put(f"/data/pars/{number}?accept=true").status_code
+
+    assert (row["id"], row["login"], row["level"], row["kind"]) == (
+        number, person.login, "collaborator", "request",
+    )  # fmt: skip
+    assert (before, accepted, after, again) == (403, 200, 200, 409)
+    assert person.rows(f"/data/pars/{number}")[0]["approved"] == "true"
+
+
+def test_a_declined_request_gives_nothing(admin: Api, make_user: Any, protected: str) -> None:
+    """Who was declined stays outside, and may ask again."""
+    person = make_user()
+    number = _ask(person, protected).text
+
+    assert admin.put(f"/data/pars/{number}?decline=true").status_code == 200
+    assert person.get(f"{protected}/subjects").status_code == 403
+    assert _ask(person, protected).status_code == 200
+
+
+def test_nobody_lets_in_the_own_person(make_user: Any, protected: str) -> None:
+    """Who asked may look at the request and not answer it; members and strangers neither."""
+    project = protected.rpartition("/")[2]
+    person = make_user()
+    number = _ask(person, protected, "owner").text
+    others = [make_user(**{project: "member"}), make_user(**{project: "collaborator"}), make_user()]
+
+    own = person.put(f"/data/pars/{number}?accept=true").status_code
+    answers = [api.put(f"/data/pars/{number}?accept=true").status_code for api in others]
+
+    assert own == 403
+    assert answers == [404, 404, 404]
+    assert person.get(f"{protected}/subjects").status_code == 403
+    assert person.rows("/data/pars") == []
+
+
+def test_a_hidden_project_cannot_be_asked_for(
+    guest: Api, make_user: Any, private: str, protected: str
+) -> None:
+    """A private project answers as one that is not there; the guest asks for nothing."""
+    person = make_user()
+
+    assert _ask(person, private).status_code == _ask(person, "/NOTTHERE").status_code == 404
+    assert _ask(guest, protected).status_code == 401
+    assert _ask(person, protected, "admin").status_code == 400
+
+
+def test_an_old_request_takes_no_access_away(admin: Api, make_user: Any, protected: str) -> None:
+    """Accepting a request for less than a person has by now changes nothing: 409."""
+    project = protected.rpartition("/")[2]
+    person = make_user()
+    number = _ask(person, protected, "collaborator").text
+    admin.put(f"{protected}/users/owner/{person.login}")
+
+    assert admin.put(f"/data/pars/{number}?accept=true").status_code == 409
+    groups = {row["login"]: row["GROUP_ID"] for row in admin.rows(f"{protected}/users")}
+    assert groups[person.login] == f"{project}_owner"
+    assert _ask(person, protected, "member").status_code == 409

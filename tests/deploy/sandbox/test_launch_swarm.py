@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import secrets
 import tempfile
 import time
 from collections.abc import Iterator
@@ -250,3 +251,24 @@ def test_the_older_switch(lab: Lab) -> None:
     assert settings(lab, {"swarm-mode": False})["backend"] == "docker"
     both = settings(lab, {"backend": "swarm", "swarm-mode": False})
     assert (both["backend"], both["swarm-mode"], both["ping"]) == ("swarm", True, True)
+
+
+def test_a_network_that_leads_nowhere_can_be_named(lab: Lab, swarm: Any) -> None:
+    """A service on an internal overlay network has no route to anywhere else."""
+    network = swarm.networks.create(
+        f"winxnat-test-{secrets.token_hex(4)}", driver="overlay", internal=True, attachable=True
+    )
+    line = "cat /proc/net/route > /output/route.txt"
+    document = {**in_image(line), "network": network.name}
+    session = lab.session(files=FILES)
+    try:
+        number = lab.launch(lab.admin, lab.command(document), session)
+        end = lab.end(lab.admin, number)
+    finally:
+        network.remove()
+
+    assert end == ("Complete", "")
+    _, *routes = lab.read(f"/data/experiments/{session}", "COPY/route.txt").decode().splitlines()
+    destinations = {route.split()[1] for route in routes}
+    assert destinations  # its own
+    assert "00000000" not in destinations  # the default route of all others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import xnat
@@ -146,3 +147,40 @@ def test_pyxnat_searches_and_describes_objects(sandbox: Any, project: str) -> No
     assert f"`{project}` (protected) 3 subjects 3 MR" in texts[0]
     assert "(Gender: male)" in texts[1] or "Age: 20" in texts[1]
     assert "`E1`" in texts[2]
+
+
+@pytest.mark.parametrize("root", ["xnat:projectData", "xnat:subjectData", "xnat:mrSessionData"])
+def test_every_field_of_the_preset_columns_can_be_searched(
+    admin: Any, project: str, root: str
+) -> None:
+    """The preset ``all`` names the fields of the directory; a search takes all of them at once."""
+    path = f"/data/search/elements/{root}"
+    document = admin.get(f"{path}/versions?format=json").json()["DisplayVersions"]
+    (version,) = document["versions"]
+    tree = ET.fromstring(admin.get(f"{path}/versions").text)  # noqa: S314 - of our server
+
+    ids = [field["id"] for field in version["fields"]]
+    body = BUNDLE.format(
+        root=root,
+        project=project,
+        fields="".join(FIELD.format(f["element_name"], f["id"]) for f in version["fields"]),
+        criteria="",
+    )
+    if root == "xnat:projectData":  # its own field is called otherwise
+        body = body.replace(f"{root}/PROJECT", f"{root}/ID")
+    found = admin.post("/data/search?format=json", data=body)
+
+    assert (document["element_name"], version["name"]) == (root, "all")
+    assert ids == [row["FIELD_ID"] for row in admin.rows(path)]
+    assert ids == [field.get("id") for field in tree.iter("field")]
+    assert found.status_code == 200, found.text
+    assert found.json()["ResultSet"]["totalRecords"] == ("1" if "project" in root else "3")
+
+
+def test_presets_are_of_known_types(admin: Any, guest: Any) -> None:
+    """An unknown type is 404; nobody is told without log-in; views need display documents."""
+    path = "/data/search/elements/xnat:mrSessionData/versions"
+
+    assert admin.get("/data/search/elements/xnat:nothing/versions").status_code == 404
+    assert guest.get(path).status_code == 401
+    assert admin.get(f"{path}?listViews=true").json() == {"views": []}

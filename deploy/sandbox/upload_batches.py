@@ -1,0 +1,172 @@
+"""Small files stored many at once: those that wait while others are stored share a transaction.
+
+To begin and end a transaction, and to change from one thread to another, costs more than to store
+a small file. Each is answered when it is stored for good, as if it had come alone; one that is
+refused leaves the others as they are. Not here: what is stored, and by which rules (``uploads``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from deploy.sandbox.file_changes import IncomingFiles, change_files, full_disk_is_507
+from deploy.sandbox.store import ACTING_LOGIN
+from deploy.sandbox.uploads import (
+    Received,
+    Upload,
+    check_upload,
+    prepared_files,
+    store_upload,
+)
+
+if TYPE_CHECKING:
+    from deploy.sandbox.call import Call
+    from deploy.sandbox.resource_rows import Outcome
+    from deploy.sandbox.site import Site
+
+ENOUGH = 32
+"""With so many bodies, of at most 1 MiB each, no more are waited for."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """One upload: what came, and what became of it."""
+
+    call: Call
+    body: bytes
+    answered: asyncio.Future[Outcome]
+    asked: Upload | None = None
+    files: Received = field(default_factory=list)
+    outcome: Outcome | None = None
+    error: Exception | None = None
+
+
+class UploadBatches:
+    """The thread that stores the small files of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._arrived: list[_Job] = []
+        self._waiting: SimpleQueue[list[_Job] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._thread.start()
+        self._site.on_stop.append(self.stop)
+
+    def stop(self) -> None:
+        """Store what waits, and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    async def store(self, call: Call, body: bytes) -> Outcome:
+        """Store one file; return what became of it.
+
+        Raises
+        ------
+        HttpError
+            It was refused.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Outcome] = loop.create_future()
+        if not self._arrived:
+            loop.call_soon(self._hand_over)
+        self._arrived.append(_Job(call, body, answered))
+        return await answered
+
+    def _hand_over(self) -> None:
+        """Give the thread all that arrived in this turn of the event loop, waking it once."""
+        arrived, self._arrived = self._arrived, []
+        self._waiting.put(arrived)
+
+    # In the thread ----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        ended = False
+        while not ended:
+            jobs, ended = self._next_jobs()
+            if not jobs:
+                continue
+            try:
+                with ExitStack() as stack:
+                    for job in jobs:
+                        self._receive(job, stack)
+                    self._store([job for job in jobs if job.error is None])
+            except Exception as error:  # noqa: BLE001 - the thread must outlive every request
+                for job in jobs:
+                    job.error = job.error or error
+            jobs[0].answered.get_loop().call_soon_threadsafe(_answer, jobs)
+
+    def _next_jobs(self) -> tuple[list[_Job], bool]:
+        """Wait for a job; return all that are there, and whether none will come any more."""
+        jobs: list[_Job] = []
+        arrived = self._waiting.get()
+        while arrived is not None:
+            jobs += arrived
+            if len(jobs) >= ENOUGH:
+                return jobs, False
+            try:
+                arrived = self._waiting.get_nowait()
+            except Empty:
+                return jobs, False
+        return jobs, True
+
+    def _receive(self, job: _Job, stack: ExitStack) -> None:
+        """Refuse what can be refused; write the body into a file of its own."""
+        ACTING_LOGIN.set(job.call.user.login)
+        try:
+            job.asked = check_upload(job.call)
+            incoming = stack.enter_context(IncomingFiles(self._site.settings))
+            received = incoming.new()
+            with full_disk_is_507():
+                received.write(job.body)
+            received.close()
+            job.files = prepared_files(job.asked, [("", received)], incoming)
+        except Exception as error:  # noqa: BLE001 - it is raised where the request is answered
+            job.error = error
+
+    def _store(self, jobs: Sequence[_Job]) -> None:
+        """Store the files together; if that fails, each alone, to learn which of them cannot be."""
+        if not jobs:
+            return
+        try:
+            outcomes = self._store_together(jobs)
+        except Exception as error:  # noqa: BLE001 - it is raised where the request is answered
+            committed = any(incoming.kept for job in jobs for _, incoming in job.files)
+            if len(jobs) == 1 or committed:
+                for job in jobs:
+                    job.error = error
+                return
+            for job in jobs:
+                self._store([job])
+        else:
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                job.outcome = outcome
+
+    def _store_together(self, jobs: Sequence[_Job]) -> list[Outcome]:
+        outcomes = []
+        with change_files(self._site.store, self._site.settings) as changes:
+            for job in jobs:
+                if job.asked is None:  # pragma: no cover - those were refused before
+                    raise RuntimeError("An upload was not looked at before it is stored.")
+                ACTING_LOGIN.set(job.call.user.login)
+                outcomes.append(store_upload(job.call, job.asked, changes, job.files))
+        return outcomes
+
+
+def _answer(jobs: Sequence[_Job]) -> None:
+    """Answer, in the event loop, the requests that still wait."""
+    for job in jobs:
+        if job.answered.done():
+            continue
+        if job.outcome is not None:
+            job.answered.set_result(job.outcome)
+        else:
+            job.answered.set_exception(job.error or RuntimeError("An upload was left over."))
