@@ -26,12 +26,17 @@ def list_rows(
         The answer is not such a table.
     """
     document = transport.get_json(path, doing=doing, query={**(query or {}), "format": "json"})
+    return table_rows(document, doing=doing, host=transport.host)
+
+
+def table_rows(document: Any, *, doing: str, host: str) -> Sequence[Mapping[str, str]]:
+    """Return the rows of a table that was read already; see ``list_rows``."""
     try:
         rows = document["ResultSet"]["Result"]
         return [_as_text(row) for row in rows]
     except (KeyError, TypeError, AttributeError) as error:
         raise RefusedError(
-            f"Cannot {doing}: the answer of {transport.host} is not a table. Check that the "
+            f"Cannot {doing}: the answer of {host} is not a table. Check that the "
             "address is that of an XNAT server."
         ) from error
 

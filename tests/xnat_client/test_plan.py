@@ -10,6 +10,7 @@ import pytest
 from openpyxl import load_workbook
 
 from tests.builders import recordings as build
+from xnat_client.upload.file_reading import read_batches
 from xnat_client.upload.label_doubts import doubt_about
 from xnat_client.upload.label_rules import Rules
 from xnat_client.upload.plan import Action, MapRow, Plan, Row, make_plan, read_map, write_plan
@@ -225,3 +226,16 @@ def test_labels_that_differ_in_case(tmp_path: Path) -> None:
     rows: tuple[Row, ...] = plan_of(tmp_path, rules=Rules(pattern="{subject}/{session}")).rows
 
     assert all("differ only in upper and lower case" in row.remark for row in rows)
+
+
+def test_threads_read_what_one_reads(tmp_path: Path) -> None:
+    """Where the disk makes one wait, threads take over: the same files in the same order."""
+    paths = [write_dicom_file(tmp_path / f"{n}.dcm", instance=n) for n in range(1, 41)]
+    batches = [[(n, path, ())] for n, path in enumerate(paths, start=1)]
+    waits = iter(range(0, 10_000, 100))
+
+    alone = list(read_batches(batches, lambda: 0))
+    together = list(read_batches(batches, lambda: next(waits)))
+
+    assert together == alone
+    assert [path for batch in together for path, _ in batch] == paths

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import subprocess
+import sys
+import uuid
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openpyxl import Workbook
 
 from xnat_client.errors import BadInputError
+from xnat_client.projects import create_project
+from xnat_client.session import connect
+from xnat_client.sessions import list_sessions
 from xnat_client.upload.label_rules import Rules, read_lookup
 from xnat_client.upload.plan import Plan, make_plan
 from xnat_client.upload.plan_checks import check_plan
@@ -92,6 +101,47 @@ def test_two_visits_with_one_label(export: Path, tmp_path: Path) -> None:
 
     assert {row.session for row in bad} == {"C001_20260131"}
     assert "several studies in one session" in bad[0].problems[0]
+
+
+def test_rows_that_fit_no_folder_are_named(export: Path, tmp_path: Path) -> None:
+    """A list may be longer than the export; which rows are left over is known."""
+    rows = [("C9", "visit_9999"), *VISITS, ("C8", "isit_0017")]
+    table = write_rows(tmp_path / "visits.csv", ("subject", "folder"), *rows)
+
+    assert Rules(lookup=read_lookup(table)).unused_rows(survey([export]).units) == [2, 6]
+
+
+SAMPLES = {  # session of the shared data: its (0008,0020) StudyDate, as dcmdump prints it
+    "siemens_e11_bold_human": "2017-10-21",
+    "siemens_ve11_multiecho_human": "2018-05-02",
+    "ge_dv26_fmri_human": "2018-09-18",
+}
+
+
+@pytest.mark.samples
+def test_three_real_sessions_by_a_table(sandbox: Any, samples: Path, tmp_path: Path) -> None:
+    """Sessions of two makers arrive under the table's labels, every file by size and MD5."""
+    folders = [samples / "dicom" / name for name in SAMPLES]
+    rows = [(f"C{n}", name, day) for n, (name, day) in enumerate(SAMPLES.items())]
+    table = write_rows(tmp_path / "visits.csv", ("subject", "folder", "date"), *rows)
+    project = f"O{uuid.uuid4().hex[:10]}"
+    with connect(sandbox.url, sandbox.admin_user, sandbox.admin_password) as server:
+        create_project(server.transport, project)
+        program = [sys.executable, "-c", "from xnat_client.cli.main import main; main()", "upload"]
+        own = {"XNAT_USER": sandbox.admin_user, "XNAT_PASS": sandbox.admin_password}
+        done = subprocess.run(
+            [*program, *map(str, folders), "--project", project, "--lookup", str(table),
+             "--server", sandbox.url, "--json", "--state", str(tmp_path / "state")],
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=120,
+            env={**os.environ, **own},
+        )  # fmt: skip
+        listed = {one.label for one in list_sessions(server.transport, project)}
+
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout.splitlines()[-1])
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert receipt["files_confirmed"] == len(files)
+    assert listed == {"C0_20171021", "C1_20180502", "C2_20180918"}
 
 
 @pytest.mark.parametrize(

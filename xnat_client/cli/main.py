@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from xnat_client.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, EXIT_WRONG_USAGE
 
@@ -44,6 +45,13 @@ class _Subcommands(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{point.value} is not a click command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return names with their help, without importing a single subcommand."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        if not names:
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=_help_line(name)) for name in names]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, _help_line(name)) for name in self.list_commands(ctx)]

@@ -5,7 +5,7 @@ Not here: the work itself (``xnat_client.upload``), what is printed (``upload_ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,12 @@ from xnat_client.cli.server_options import (
 
 if TYPE_CHECKING:
     from xnat_client.session import XnatServer
+    from xnat_client.upload.bulk import SendSettings
     from xnat_client.upload.plan import Plan
 
 HELP = "Send DICOM, EEG, MEG, BIDS and other research data, and prove that each file arrived."
 
+_MOST_NAMED = 10
 _PATH = click.Path(path_type=Path)
 
 
@@ -51,6 +53,10 @@ class _Asked:
     ledger: Path | None
     connections: int
     sessions: int
+    via: str
+    receiver: str | None
+    calling_title: str
+    wait: int
     as_json: bool
     server: str | None
     user: str | None
@@ -100,12 +106,27 @@ where it was. Exit code 0: every file was found on the server with its size and 
     "--sessions-at-once", "sessions", type=click.IntRange(1, 16), default=4, show_default=True,
     help="The most sessions at a time.",
 )  # fmt: skip
+@click.option(
+    "--via", type=click.Choice(["http", "dicom"]), default="http", show_default=True,
+    help="How DICOM travels: to XNAT's importer, or by C-STORE to a DICOM receiver.",
+)  # fmt: skip
+@click.option(
+    "--receiver", help="AETITLE@HOST:PORT of the receiver; else the only one of the server."
+)
+@click.option(
+    "--calling-title", default="WINXNAT", show_default=True, help="AE title of the sender."
+)
+@click.option(
+    "--wait", type=click.IntRange(0, 86400), default=600, show_default=True,
+    help="Seconds that what a receiver took may take to appear on the server.",
+)  # fmt: skip
 @json_option
 @server_options
 def upload(**options: object) -> int:
     """Run ``winxnat upload``."""
     asked = _Asked(**options)  # type: ignore[arg-type]  # click has checked them by name and type
     plan = _plan(asked)
+    _check_way(asked, plan)
     if asked.dry_run:
         return _dry_run(asked, plan)
     return _send(asked, plan)
@@ -129,11 +150,51 @@ def _plan(asked: _Asked) -> Plan:
     map_rows = read_map(asked.map_file) if asked.map_file else None
     with progress_bar("Looking at the files") as progress:
         found = survey(asked.sources, elements=rules.elements, progress=progress)
+    unused = rules.unused_rows(found.units)
+    if unused:
+        some = ", ".join(map(str, unused[:_MOST_NAMED])) + (" ..." if unused[_MOST_NAMED:] else "")
+        click.echo(f"No folder fits these rows of the lookup table: {some}.", err=True)
     folder = asked.map_file.parent if asked.map_file else None
     plan = make_plan(found, asked.project, rules, map_rows=map_rows, map_folder=folder)
     if asked.study is not None:
         plan = choose_study(plan, asked.study)
     return check_plan(plan, accept_labels=asked.accept_labels)
+
+
+def _check_way(asked: _Asked, plan: Plan) -> None:
+    from xnat_client.errors import BadInputError, UsageError  # noqa: PLC0415  # see _plan
+
+    if asked.via == "http":
+        if asked.receiver:
+            raise UsageError("A --receiver is for --via dicom. Give that too, or leave it out.")
+        return
+    from xnat_client.upload.receiver import read_receiver  # noqa: PLC0415  # see _plan
+
+    if asked.receiver:
+        read_receiver(asked.receiver, asked.calling_title)
+    others = [row for row in plan.sent_rows if not row.is_dicom]
+    if others:
+        raise BadInputError(
+            f"Nothing was sent: {len(others)} rows of the plan are no DICOM (the first is row "
+            f"{others[0].number}) and cannot travel by DICOM. Set them to skip, and upload them "
+            "without --via dicom afterwards."
+        )
+
+
+def _send_settings(asked: _Asked, opened: XnatServer) -> SendSettings:
+    from xnat_client.upload.bulk import SendSettings  # noqa: PLC0415  # see _plan
+
+    settings = SendSettings(asked.connections, asked.sessions, append=asked.append)
+    if asked.via == "http":
+        return settings
+    from xnat_client.upload.receiver import find_receiver, read_receiver  # noqa: PLC0415  # see _plan
+
+    receiver = (
+        read_receiver(asked.receiver, asked.calling_title)
+        if asked.receiver
+        else find_receiver(opened.transport, asked.calling_title)
+    )
+    return replace(settings, receiver=receiver, wait_s=float(asked.wait))
 
 
 def _template(kind: str, text: str | None) -> str:
@@ -185,7 +246,7 @@ def _send(asked: _Asked, plan: Plan) -> int:
         Output,
         require_sendable,
     )
-    from xnat_client.upload.bulk import SendSettings, send_plan  # noqa: PLC0415  # see above
+    from xnat_client.upload.bulk import send_plan  # noqa: PLC0415  # see above
     from xnat_client.upload.session_task import session_tasks  # noqa: PLC0415  # see above
     from xnat_client.upload.state import UploadState  # noqa: PLC0415  # see above
 
@@ -199,7 +260,7 @@ def _send(asked: _Asked, plan: Plan) -> int:
         _write(asked, plan)
         require_sendable(plan)
         tasks = session_tasks(plan.rows, asked.session_type or "")
-        settings = SendSettings(asked.connections, asked.sessions, append=asked.append)
+        settings = _send_settings(asked, opened)
         ledger_path = asked.ledger or state_path.with_suffix(".ledger.jsonl")
         with UploadState(state_path) as state, Output(plan, tasks, as_json=asked.as_json) as output:
             receipt = send_plan(

@@ -59,7 +59,10 @@ def print_plan(plan: Plan, *, as_json: bool, show_paths: bool) -> None:
     for row in sent:
         grouped[row.project, row.subject, row.session].append(row)
     for (project, subject, session), rows in sorted(grouped.items()):
-        place = session or subject or "(resources of the project)"
+        waits = any(row.is_dicom for row in rows)
+        place = session or (
+            "(no session yet)" if waits else subject or "(resources of the project)"
+        )
         click.echo(f"{project}  {subject or '-'}  {place}")
         for line in _row_lines(rows):
             click.echo(f"  {line}")
@@ -199,6 +202,8 @@ class Output:
             self._next_at = now + (_EVENT_EVERY_S if self._as_json else _REDRAW_EVERY_S)
             if self._bar is not None:
                 done = f"{self._ended}/{len(self._tasks)} sessions"
+                if totals.server_queue is not None:
+                    done += f", server queue {totals.server_queue}"
                 self._bar.update(self._bar_task, completed=totals.done_bytes, sessions=done)
             elif self._as_json:
                 print_json(
@@ -207,6 +212,7 @@ class Output:
                         "done_bytes": totals.done_bytes,
                         "total_bytes": totals.total_bytes,
                         "sent_bytes": totals.sent_bytes,
+                        "server_queue": totals.server_queue,
                         "sessions_ended": self._ended,
                         "sessions": len(self._tasks),
                     }
@@ -231,16 +237,45 @@ class Output:
             return
         confirmed = [one for one in receipt.sessions if one.outcome is Outcome.CONFIRMED]
         size = size_text(sum(one.size_bytes for one in confirmed))
-        click.echo(
-            f"{len(confirmed)} of {len(receipt.sessions)} confirmed: {receipt.files_confirmed} "
-            f"files, {size}, each found on the server by size and MD5; {receipt.files_sent} were "
-            f"sent now. {left_out} rows of the plan were left out. Ledger: {ledger_path}"
+        files = sum(one.files for one in confirmed)
+        proof = (
+            "" if files > receipt.files_confirmed else ", each found on the server by size and MD5"
         )
+        click.echo(
+            f"{len(confirmed)} of {len(receipt.sessions)} confirmed: {files} files, {size}{proof}; "
+            f"{receipt.files_sent} were sent now. {left_out} rows of the plan were left out. "
+            f"Ledger: {ledger_path}"
+        )
+        for line in _rewritten_lines(receipt):
+            click.echo(line)
+        waiting = sum(one.in_prearchive for one in confirmed)
+        if waiting:
+            click.echo(
+                f"{waiting} sessions wait, whole or in part, in the prearchive: archive them there."
+            )
         for one in receipt.sessions:
             if one.outcome is not Outcome.CONFIRMED:
                 click.echo(f"not confirmed: {_words(one)} ({one.outcome})")
         if receipt.interrupted:
             click.echo("Interrupted. Run the same command again to go on.", err=True)
+
+
+def _rewritten_lines(receipt: BulkReceipt) -> list[str]:
+    lines = []
+    if receipt.files_confirmed and (receipt.files_rewritten or receipt.files_by_uid):
+        lines.append(f"{receipt.files_confirmed} files were found by size and MD5.")
+    if receipt.files_rewritten:
+        lines.append(
+            f"{receipt.files_rewritten} files have another header there, by the server's "
+            "anonymisation script or the DICOM network; they were read back, and their image data "
+            "are those that were sent."
+        )
+    if receipt.files_by_uid:
+        lines.append(
+            f"{receipt.files_by_uid} files without image data were found by their UID only: "
+            "their headers are others there, and what they say could NOT be compared."
+        )
+    return lines
 
 
 def _session_document(receipt: SessionReceipt) -> dict[str, Any]:
@@ -252,7 +287,10 @@ def _session_document(receipt: SessionReceipt) -> dict[str, Any]:
         "outcome": str(receipt.outcome),
         "files": receipt.files,
         "files_sent": receipt.files_sent,
+        "files_rewritten": receipt.files_rewritten,
+        "files_by_uid": receipt.files_by_uid,
         "size_bytes": receipt.size_bytes,
+        "in_prearchive": receipt.in_prearchive,
         "reason": receipt.reason,
     }
 

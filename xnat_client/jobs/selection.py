@@ -5,13 +5,11 @@ Not here: which of them are finished already (``driver``).
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xnat_client.address import check_project_id, path_of
+from xnat_client.conditions import SIGNS, Condition, split_condition
 from xnat_client.errors import NotFoundError, UsageError
 from xnat_client.listings import list_rows
 from xnat_client.projects import require_project
@@ -23,39 +21,6 @@ if TYPE_CHECKING:
 
 _MANY = ("scan", "resource")
 _COLUMNS = ("label", "id", "subject", "type", "date", *_MANY)
-_CONDITION = re.compile(r"\s*([a-z]+)\s*(!=|!~|<=|>=|=|~|<|>)\s*(.*?)\s*\Z", re.DOTALL)
-_ORDER: dict[str, Callable[[str, str], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on sessions, such as ``date >= 2026-01-01``.
-
-    ``scan`` (type or series description) and ``resource`` (label) hold if any of the session's
-    scans or resources fits; with ``!=`` and ``!~`` if none does. Texts are compared without
-    regard to case; ``~`` is a regular expression that may be found anywhere; dates are written
-    2026-01-31.
-    """
-
-    column: str
-    sign: str
-    value: str
-
-    def holds(self, cells: Iterable[str]) -> bool:
-        """Return whether the condition holds for a session's values in the column."""
-        found = [cell.casefold() for cell in cells]
-        if self.sign in _ORDER:
-            return any(cell and _ORDER[self.sign](cell, self.value.casefold()) for cell in found)
-        if self.sign.endswith("~"):
-            fits = any(re.search(self.value, cell, re.IGNORECASE) for cell in found)
-        else:
-            fits = self.value.casefold() in found
-        return fits != self.sign.startswith("!")
 
 
 def read_condition(text: str) -> Condition:
@@ -71,22 +36,12 @@ def read_condition(text: str) -> Condition:
     >>> read_condition("resource != BIDS")
     Condition(column='resource', sign='!=', value='BIDS')
     """
-    found = _CONDITION.match(text)
-    if found is None or found[1] not in _COLUMNS:
+    condition = split_condition(text)
+    if condition is None or condition.column not in _COLUMNS:
         raise UsageError(
             f"The condition must be written COLUMN SIGN VALUE, with a column of "
-            f"{', '.join(_COLUMNS)} and a sign of = != ~ !~ < <= > >=; for example: "
-            "resource!=BIDS"
+            f"{', '.join(_COLUMNS)} and a sign of {SIGNS}; for example: resource!=BIDS"
         )
-    condition = Condition(found[1], found[2], found[3])
-    if condition.sign.endswith("~"):
-        try:
-            re.compile(condition.value)
-        except re.error as error:
-            raise UsageError(
-                f"The condition on {condition.column} has no regular expression after its sign "
-                f"({error.msg} at character {(error.pos or 0) + 1})."
-            ) from error
     return condition
 
 

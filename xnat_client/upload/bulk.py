@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,11 +29,13 @@ from xnat_client.errors import (
 from xnat_client.upload.ledger import Ledger
 from xnat_client.upload.pace import Pace, StoppedError
 from xnat_client.upload.send_context import SendContext, SendProgress, Totals
+from xnat_client.upload.server_queue import QueueWatch
 from xnat_client.upload.session_sender import Arrived, SessionSender
 from xnat_client.upload.workers import Workers
 
 if TYPE_CHECKING:
     from xnat_client.transport import Transport
+    from xnat_client.upload.receiver import Receiver
     from xnat_client.upload.session_task import SessionTask
     from xnat_client.upload.state import UploadState
 
@@ -44,6 +46,8 @@ _LEAST_PART_BYTES = 512 << 10
 _MOST_PART_BYTES = 256 << 20
 """... nor more than this."""
 _STOP_S = 3.0
+_LONG_QUEUE = 4
+"""A server that works on more sessions than this for each one in flight gets fewer requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,18 @@ class SendSettings:
         The most that one request carries of a session's DICOM; 0 for a part of all.
     append : bool
         Sessions that somebody else made may be added to.
+    receiver : Receiver or None
+        DICOM goes to this receiver by C-STORE; None: through XNAT's importer.
+    wait_s : float
+        How long, in seconds, what a receiver took may take to appear on the server.
     """
 
     connections: int = 8
     sessions: int = 4
     part_bytes: int = 0
     append: bool = False
+    receiver: Receiver | None = None
+    wait_s: float = 600.0
 
     def part_of(self, total_bytes: int) -> int:
         """Return the most that one request carries, in bytes."""
@@ -83,7 +93,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionReceipt:
-    """What became of one session, subject or project; ``reason`` is empty if all is well."""
+    """What became of one session, subject or project; ``reason`` is empty if all is well.
+
+    Of ``files``, ``files_rewritten`` and ``files_by_uid`` are not there bit by bit
+    (``session_sender.Arrived``).
+    """
 
     project: str
     subject: str
@@ -95,20 +109,27 @@ class SessionReceipt:
     size_bytes: int
     reason: str = ""
     exit_code: int = EXIT_DONE
+    files_rewritten: int = 0
+    files_by_uid: int = 0
+    in_prearchive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BulkReceipt:
     """What arrived and what did not.
 
-    ``files_confirmed`` were found on the server with the right size and MD5; ``content_sha256``
-    is the SHA-256 of their sorted MD5s, each with a line feed. ``seconds`` is the time of sending
-    and proving. Times of day are UTC.
+    ``files_confirmed`` were found on the server with the right size and MD5. Where a script of the
+    server rewrites headers, ``files_rewritten`` were read back and have the image data that were
+    sent, and ``files_by_uid`` have none and were found by their UID only. ``content_sha256`` is the
+    SHA-256 of the sorted MD5s of all of them as they were sent, each with a line feed. ``seconds``
+    is the time of sending and proving. Times of day are UTC.
     """
 
     server: str
     sessions: tuple[SessionReceipt, ...]
     files_confirmed: int
+    files_rewritten: int
+    files_by_uid: int
     files_sent: int
     bytes_sent: int
     content_sha256: str
@@ -203,11 +224,14 @@ class _Sending:
             context = SendContext(
                 self._transport, self._state, ledger, self._pace, workers, self._progress,
                 self._settings.part_of(self._total), self._settings.append,
+                self._settings.receiver, self._settings.wait_s,
             )  # fmt: skip
             futures = {
                 sessions.submit(partial(self._send, context, task)): number
                 for number, task in enumerate(self._tasks)
             }
+            projects = {task.project for task in self._tasks}
+            watch = QueueWatch(self._transport, projects, self._heed_queue)
             try:
                 self._collect(futures)
             except KeyboardInterrupt:
@@ -215,9 +239,17 @@ class _Sending:
                 self._pace.stop()
                 wait(futures, timeout=_STOP_S)
                 self._take([future for future in futures if future.done()], futures)
+            finally:
+                watch.close()
             sessions.close()
             workers.close()
         return self._receipt(started_at, interrupted=interrupted)
+
+    def _heed_queue(self, length: int) -> None:
+        self._progress.queue(length)
+        if length > _LONG_QUEUE * self._settings.sessions:
+            with suppress(StoppedError):
+                self._pace.trouble()
 
     def _send(self, context: SendContext, task: SessionTask) -> Arrived:
         self._pace.check()
@@ -252,7 +284,9 @@ class _Sending:
             self._md5s += arrived.md5s
             return SessionReceipt(
                 task.project, task.subject, task.session, arrived.session_id,
-                Outcome.CONFIRMED, arrived.files_confirmed, arrived.files_sent, task.size_bytes,
+                Outcome.CONFIRMED, task.file_count, arrived.files_sent, task.size_bytes,
+                files_rewritten=arrived.files_rewritten, files_by_uid=arrived.files_by_uid,
+                in_prearchive=arrived.in_prearchive,
             )  # fmt: skip
         if isinstance(error, StoppedError):
             return _not_done(task, "interrupted; run the same command again to go on")
@@ -273,7 +307,11 @@ class _Sending:
         return BulkReceipt(
             server=self._transport.url,
             sessions=receipts,
-            files_confirmed=sum(one.files for one in confirmed),
+            files_confirmed=sum(
+                one.files - one.files_rewritten - one.files_by_uid for one in confirmed
+            ),
+            files_rewritten=sum(one.files_rewritten for one in confirmed),
+            files_by_uid=sum(one.files_by_uid for one in confirmed),
             files_sent=sum(one.files_sent for one in confirmed),
             bytes_sent=self._progress.totals.sent_bytes,
             content_sha256=hashlib.sha256(content.encode()).hexdigest(),

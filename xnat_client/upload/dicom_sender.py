@@ -21,6 +21,7 @@ from xnat_client.errors import (
     XnatClientError,
 )
 from xnat_client.exchange import StreamBody
+from xnat_client.upload.rewritten import Proof, Proved, match_rewritten, script_applies
 from xnat_client.upload.send import UploadTarget
 from xnat_client.upload.send_context import RequestCounter, SendContext
 from xnat_client.upload.server_objects import find_session_by_label
@@ -58,9 +59,10 @@ class DicomSender:
         self._target = UploadTarget(task.project, task.subject, task.session)
         self._doing = f"upload session {task.session} to project {task.project}"
         self.sent_files = 0
+        self._rewritten: bool | None = None
 
-    def send(self, session: Session | None) -> tuple[Session, list[tuple[DicomFile, RemoteFile]]]:
-        """Send what the server does not hold; return the session and its files as listed.
+    def send(self, session: Session | None) -> tuple[Session, list[Proved]]:
+        """Send what the server does not hold; return the session and its files, with the proof.
 
         Parameters
         ----------
@@ -87,10 +89,52 @@ class DicomSender:
                 f"The server took session {self._task.session} but does not list it. It may be "
                 "waiting in the prearchive; look there."
             )
+        return session, self._prove(session, was_new=was_new)
+
+    def _prove(self, session: Session, *, was_new: bool) -> list[Proved]:
         images = [image for _, image in self._task.images]
         held = list_image_files(self._context.transport, session)
-        compare(session.label, images, held, was_new=was_new)
-        return session, _pairs(images, held)
+        try:
+            compare(session.label, images, held, was_new=was_new)
+        except RefusedError:
+            if not held or not self._is_rewritten():
+                raise
+        else:
+            pairs = _pairs(images, held)
+            return [Proved(image, file, Proof.MD5) for image, file in pairs]
+        proved = self._match(images, held)
+        extra = len(held) - len(proved) if was_new else 0
+        if len(proved) < len(images) or extra:
+            raise RefusedError(
+                f"Session {session.label} on the server is not what was sent, although its "
+                f"anonymisation script was allowed for: of {len(images)} files "
+                f"{len(images) - len(proved)} were not found again by their image data or UID, "
+                f"{extra} are there in addition. Scripts that reject files or change pixels do "
+                "this too. Do not rely on it; look at the session on the server."
+            )
+        return proved
+
+    def _is_rewritten(self) -> bool:
+        if self._rewritten is None:
+            self._rewritten = script_applies(self._context.transport, self._task.project)
+        return self._rewritten
+
+    def _match(self, images: Sequence[DicomFile], held: Sequence[RemoteFile]) -> list[Proved]:
+        context = self._context
+        key = f"{context.transport.url}{self._task.key}"
+        known = {
+            file: (md5, Proof(proof)) for file, (md5, proof) in context.state.rewritten(key).items()
+        }
+        proved = match_rewritten(context.transport, images, held, context.workers.submit, known)
+        context.state.keep_rewritten(
+            key,
+            [
+                (one.remote.uri, one.remote.md5, one.image.md5, str(one.proof))
+                for one in proved
+                if one.proof is not Proof.MD5
+            ],
+        )
+        return proved
 
     def _find(self) -> Session | None:
         task = self._task
@@ -100,8 +144,13 @@ class DicomSender:
         images = among or self._task.images
         if session is None:
             return list(images)
-        held = {(f.size_bytes, f.md5) for f in list_image_files(self._context.transport, session)}
-        return [one for one in images if (one[1].size_bytes, one[1].md5) not in held]
+        held = list_image_files(self._context.transport, session)
+        known = {(file.size_bytes, file.md5) for file in held}
+        left = [one for one in images if (one[1].size_bytes, one[1].md5) not in known]
+        if not left or not held or not self._is_rewritten():
+            return left
+        found = {id(one.image) for one in self._match([image for _, image in left], held)}
+        return [one for one in left if id(one[1]) not in found]
 
     def _send_part(self, part: Sequence[Image], session: Session | None) -> Session | None:
         """Send one part; after a broken try only what the server does not list."""

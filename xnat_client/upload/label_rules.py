@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from xnat_client.errors import BadInputError, UsageError
 from xnat_client.upload.plan_table import read_table
@@ -111,9 +109,17 @@ class Rules:
         found = _compiled(self.pattern).match(_relative(unit))
         return {key: value for key, value in found.groupdict().items() if value} if found else {}
 
+    def unused_rows(self, units: Iterable[Unit]) -> list[int]:
+        """Return the numbers of the rows of the lookup table into whose folder no unit falls."""
+        folders = {_folder_parts(unit) for unit in units}
+        return [
+            row.number
+            for row in self.lookup
+            if not any(_contains(parts, row.folder) for parts in folders)
+        ]
+
     def _looked_up(self, unit: Unit) -> dict[str, str]:
-        folder = unit.anchor if unit.mark or not unit.files else unit.anchor.parent
-        parts = Path(os.path.normpath(folder.absolute())).parts
+        parts = _folder_parts(unit)
         best: list[LookupRow] = []
         for row in self.lookup:
             if _contains(parts, row.folder):
@@ -128,6 +134,11 @@ class Rules:
         [row] = best
         _check_date(unit, row)
         return dict(row.fields)
+
+
+def _folder_parts(unit: Unit) -> tuple[str, ...]:
+    folder = unit.anchor if unit.mark or not unit.files else unit.anchor.parent
+    return Path(os.path.normpath(folder.absolute())).parts
 
 
 def read_lookup(path: Path) -> tuple[LookupRow, ...]:
@@ -237,6 +248,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _keyword(name: str) -> str:
+    # pydicom takes longer to import than most uploads of other data take to begin.
+    from pydicom.datadict import keyword_for_tag, tag_for_keyword  # noqa: PLC0415  # see above
+
     found = _TAG.fullmatch(name)
     keyword = keyword_for_tag(int("".join(found.groups()), 16)) if found else name
     if not keyword or tag_for_keyword(keyword) is None:

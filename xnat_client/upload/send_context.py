@@ -14,17 +14,23 @@ if TYPE_CHECKING:
     from xnat_client.transport import Transport
     from xnat_client.upload.ledger import Ledger
     from xnat_client.upload.pace import Pace
+    from xnat_client.upload.receiver import Receiver
     from xnat_client.upload.state import UploadState
     from xnat_client.upload.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How far an upload is: bytes sent or found on the server, of all; bytes that travelled."""
+    """How far an upload is: bytes sent or found on the server, of all; bytes that travelled.
+
+    ``server_queue`` is the number of sessions that the server is still working on; None if that is
+    not known.
+    """
 
     done_bytes: int
     total_bytes: int
     sent_bytes: int
+    server_queue: int | None = None
 
 
 class SendProgress:
@@ -42,6 +48,7 @@ class SendProgress:
         self._total = total_bytes
         self._done = 0
         self._sent = 0
+        self._queue: int | None = None
         self._show = show
         self._lock = threading.Lock()
 
@@ -49,11 +56,16 @@ class SendProgress:
     def totals(self) -> Totals:
         """Return how far it is."""
         # Headers of archives are no content.
-        return Totals(min(self._done, self._total), self._total, self._sent)
+        return Totals(min(self._done, self._total), self._total, self._sent, self._queue)
 
     def held(self, size_bytes: int) -> None:
         """Count bytes that need not travel."""
         self._count(size_bytes, 0)
+
+    def queue(self, length: int) -> None:
+        """Note how many sessions the server is working on."""
+        self._queue = length
+        self._count(0, 0)
 
     def counter(self) -> RequestCounter:
         """Return a counter for one request."""
@@ -97,6 +109,10 @@ class SendContext:
         The most that one request carries of a session's small files.
     append : bool
         Sessions that somebody else made may be added to.
+    receiver : Receiver or None
+        DICOM goes to this receiver, not through the importer.
+    wait_s : float
+        How long, in seconds, what a receiver took may take to appear.
     """
 
     transport: Transport
@@ -107,3 +123,5 @@ class SendContext:
     progress: SendProgress
     part_bytes: int
     append: bool = False
+    receiver: Receiver | None = None
+    wait_s: float = 0.0

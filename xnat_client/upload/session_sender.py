@@ -6,6 +6,7 @@ made by REST. Then scans for recordings, then resources. Not here: several at on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from xnat_client.address import path_of
 from xnat_client.errors import ConflictError, NotAllowedError, RefusedError
 from xnat_client.upload.dicom_sender import DicomSender
 from xnat_client.upload.resource_sender import ResourceSender
+from xnat_client.upload.rewritten import Proof, Proved
 from xnat_client.upload.send_context import SendContext
 from xnat_client.upload.server_objects import (
     find_session_by_label,
@@ -26,20 +28,27 @@ from xnat_client.upload.server_objects import (
 if TYPE_CHECKING:
     from xnat_client.resources import RemoteFile
     from xnat_client.sessions import Session
+    from xnat_client.upload.receiver import Receiver
     from xnat_client.upload.session_task import ResourceTask, SessionTask
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A session whose files were all found on the server unchanged.
+    """A session whose files were all found on the server.
 
-    ``md5s`` are those of all files, sorted.
+    ``files_confirmed`` are there bit by bit; of ``files_rewritten`` a script of the server changed
+    the header and the image data are those that were sent; ``files_by_uid`` were changed so too
+    and have no image data, so that only their UID was found. ``md5s`` are those of all sent
+    files, sorted.
     """
 
     session_id: str
     files_confirmed: int
     files_sent: int
     md5s: tuple[str, ...]
+    files_rewritten: int = 0
+    files_by_uid: int = 0
+    in_prearchive: bool = False
 
 
 class SessionSender:
@@ -50,6 +59,8 @@ class SessionSender:
         self._task = task
         self._sent = 0
         self._md5s: list[str] = []
+        self._proofs: Counter[Proof] = Counter()
+        self._in_prearchive = False
         # The same label on another server is another object.
         self._key = f"{context.transport.url}{task.key}"
 
@@ -78,20 +89,27 @@ class SessionSender:
         path = task.key
         if task.session:
             session = self._existing()
-            if task.images:
+            if task.images and self._context.receiver is not None:
+                session = self._send_by_network(self._context.receiver)
+            elif task.images:
                 session = self._send_images(session)
             elif session is None:
                 session = self._make_session()
-            path = session.path
+            path = session.path if session else ""
         elif task.subject:
             make_subject(transport, task.project, task.subject)
         for resource in task.resources:
             self._send_resource(path, session, resource)
         return Arrived(
             session_id=session.session_id if session else "",
-            files_confirmed=len(self._md5s),
+            files_confirmed=len(self._md5s)
+            - self._proofs[Proof.IMAGE_DATA]
+            - self._proofs[Proof.UID],
             files_sent=self._sent,
             md5s=tuple(sorted(self._md5s)),
+            files_rewritten=self._proofs[Proof.IMAGE_DATA],
+            files_by_uid=self._proofs[Proof.UID],
+            in_prearchive=self._in_prearchive,
         )
 
     def _existing(self) -> Session | None:
@@ -115,13 +133,38 @@ class SessionSender:
 
     def _send_images(self, session: Session | None) -> Session:
         sender = DicomSender(self._context, self._task)
-        found, pairs = sender.send(session)
-        self._sent += sender.sent_files
-        self._confirm(
-            found,
-            [(f"{file.uri}", file, image.size_bytes, image.md5) for image, file in pairs],
-        )
+        try:
+            found, proved = sender.send(session)
+        finally:
+            self._sent += sender.sent_files
+        self._confirm_images(found, proved)
         return found
+
+    def _send_by_network(self, receiver: Receiver) -> Session | None:
+        # pynetdicom is an extra, and few need it.
+        from xnat_client.upload.network_sender import NetworkSender  # noqa: PLC0415  # see above
+
+        sender = NetworkSender(self._context, self._task, receiver, self._context.wait_s)
+        try:
+            found, proved = sender.send()
+        finally:
+            self._sent += sender.sent_files
+        self._in_prearchive = any("/prearchive/" in one.remote.uri for one in proved)
+        self._confirm_images(found, proved)
+        return found
+
+    def _confirm_images(self, session: Session | None, proved: Sequence[Proved]) -> None:
+        for proof in Proof:
+            files = [one for one in proved if one.proof is proof]
+            self._proofs[proof] += len(files)
+            self._confirm(
+                session,
+                [
+                    (one.remote.uri, one.remote, one.image.size_bytes, one.image.md5)
+                    for one in files
+                ],
+                proof=proof,
+            )
 
     def _make_session(self) -> Session:
         task, transport = self._task, self._context.transport
@@ -158,6 +201,8 @@ class SessionSender:
         session: Session | None,
         files: Sequence[tuple[str, RemoteFile, int, str]],
         resource: ResourceTask | None = None,
+        *,
+        proof: Proof = Proof.MD5,
     ) -> None:
         """Write what was proved into the ledger, then into the state."""
         context, task = self._context, self._task
@@ -175,6 +220,7 @@ class SessionSender:
                 "at": at,
                 "md5": md5,
                 "size_bytes": size_bytes,
+                "proof": str(proof),
                 "server": context.transport.url,
                 "project": task.project,
                 "subject": task.subject,

@@ -33,6 +33,10 @@ CREATE TABLE IF NOT EXISTS digest (
     source TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     md5 TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rewritten (
+    key TEXT NOT NULL, uri TEXT NOT NULL, held_md5 TEXT NOT NULL, sent_md5 TEXT NOT NULL,
+    proof TEXT NOT NULL, PRIMARY KEY (key, uri)
+) WITHOUT ROWID;
 """
 
 Confirmation = tuple[str, str, int, str]
@@ -137,6 +141,19 @@ class UploadState:
             (str(place), str(name), int(str(size)), str(md5))
             for place, name, size, md5 in self._read(sql, (key,))
         )
+
+    def keep_rewritten(self, key: str, files: Iterable[tuple[str, str, str, str]]) -> None:
+        """Remember which file of the server is which sent one: URI, its MD5, sent MD5, proof."""
+        rows = [(key, *one) for one in files]
+        self._write("INSERT OR REPLACE INTO rewritten VALUES (?, ?, ?, ?, ?)", rows)
+
+    def rewritten(self, key: str) -> dict[tuple[str, str], tuple[str, str]]:
+        """Return sent MD5 and proof by URI and MD5 of the server's file."""
+        sql = "SELECT uri, held_md5, sent_md5, proof FROM rewritten WHERE key = ?"
+        return {
+            (str(uri), str(held)): (str(sent), str(proof))
+            for uri, held, sent, proof in self._read(sql, (key,))
+        }
 
     def digest_of(self, path: Path, size_bytes: int, mtime_ns: int) -> str:
         """Return the MD5 of a file that has not changed since it was taken, or an empty text."""

@@ -11,26 +11,18 @@ import os
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from xnat_client.errors import BadInputError
-from xnat_client.upload.dicom_file import (
-    DamagedError,
-    DicomFile,
-    NotDicomError,
-    read_dicom_file,
-)
+from xnat_client.upload.dicom_file import DicomFile, NotDicomError
+from xnat_client.upload.file_reading import BATCH, read_batches
 from xnat_client.upload.recordings import Recording, find_recordings
 
 Progress = Callable[[int, int], None]
 """Is told the files done and the files in all."""
 
-_READERS = 4
-"""Threads that read headers: parsing is Python's, but reading and hashing run beside it."""
-_BATCH = 16
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
 _IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh", ".mif", ".mif.gz", ".gii")
 _SIDECARS = (".json", ".bval", ".bvec")
@@ -225,19 +217,18 @@ def _sort(
     images: list[DicomFile] = []
     others: list[Path] = []
     read_so_far = len(paths) - len(rest)
-    with ThreadPoolExecutor(_READERS) as readers:
-        numbered = [(number, path, elements) for number, path in enumerate(rest, start=1)]
-        batches = [numbered[n : n + _BATCH] for n in range(0, len(numbered), _BATCH)]
-        for batch in readers.map(_read_batch, batches):
-            for path, found in batch:
-                read_so_far += 1
-                if isinstance(found, DicomFile):
-                    images.append(found)
-                elif isinstance(found, NotDicomError):
-                    others.append(path)
-                else:
-                    sorting.units.append(_unusable(sorting.root, path, sizes[path], str(found)))
-            count(read_so_far)
+    numbered = [(number, path, elements) for number, path in enumerate(rest, start=1)]
+    batches = [numbered[n : n + BATCH] for n in range(0, len(numbered), BATCH)]
+    for batch in read_batches(batches):
+        for path, found in batch:
+            read_so_far += 1
+            if isinstance(found, DicomFile):
+                images.append(found)
+            elif isinstance(found, NotDicomError):
+                others.append(path)
+            else:
+                sorting.units.append(_unusable(sorting.root, path, sizes[path], str(found)))
+        count(read_so_far)
     sorting.units += _dicom_units(sorting, images)
     sorting.units += [_recording_unit(sorting.root, one, sizes, bids_roots) for one in recordings]
     sorting.units += _other_units(sorting.root, others, sizes, bids_roots)
@@ -267,23 +258,6 @@ def _look(sorting: _Sorting, path: Path) -> os.stat_result | None:
         sorting.rejected.append(Rejected(path, reason))
         return None
     return found
-
-
-def _read_batch(
-    batch: list[tuple[int, Path, tuple[str, ...]]],
-) -> list[tuple[Path, DicomFile | Exception]]:
-    return [(path, _read_one(number, path, elements)) for number, path, elements in batch]
-
-
-def _read_one(number: int, path: Path, elements: tuple[str, ...]) -> DicomFile | Exception:
-    try:
-        return read_dicom_file(path, number, elements)
-    except NotDicomError as error:
-        return error
-    except DamagedError as error:
-        return DamagedError(f"damaged DICOM: {error}")
-    except OSError as error:
-        return DamagedError(f"it cannot be read ({error.strerror or type(error).__name__})")
 
 
 def _unusable(root: Path, path: Path, found: os.stat_result, reason: str) -> Unit:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xnat_client.transport import Transport
     from xnat_client.upload.dicom_file import DicomFile
 
-_IMAGE_RESOURCES = frozenset({"dicom", "secondary"})
+IMAGE_RESOURCES = frozenset({"dicom", "secondary"})
 """Resources that XNAT makes of DICOM files; it adds others itself, such as SNAPSHOTS."""
 
 
@@ -48,7 +48,7 @@ def list_image_files(transport: Transport, session: Session) -> list[RemoteFile]
     held = [
         file
         for file in list_scan_files(transport, session)
-        if file.resource_label.casefold() in _IMAGE_RESOURCES
+        if file.resource_label.casefold() in IMAGE_RESOURCES
     ]
     return _with_digests(transport, held)
 
