@@ -6,13 +6,17 @@ DATA   ?=
 KEEP   ?=
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test check images docs lock clean
+.PHONY: demo test test-mriqc check images docs lock clean
 
 demo: $(VENV)/.demo-ready          ## the main job, end to end, on the sandbox
 	@$(BIN)/winxnat demo $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)
 
 test: check $(VENV)/.dev-ready     ## checks and the whole test suite
 	@$(BIN)/pytest -n auto
+
+test-mriqc: $(VENV)/.dev-ready     ## build MRIQC with stand-ins and compare it with winqc (hours, 3 GB)
+	@$(BIN)/winxnat image build mriqc $(if $(BASE_IMAGE),--base-image "$(BASE_IMAGE)")
+	@$(BIN)/python tests/benchmarks/bench_mriqc.py
 
 check: $(VENV)/.dev-ready          ## format, lint, types, layers, generated files
 	@$(BIN)/ruff format --check .
@@ -36,6 +40,7 @@ lock: $(VENV)/.uv-ready            ## renew the pinned requirements
 	@set -e; for folder in $(patsubst %/requirements.in,%,$(filter-out containers/base/%,$(wildcard containers/*/requirements.in))); do \
 	  $(COMPILE) -c containers/base/requirements.lock $$folder/requirements.in -o $$folder/requirements.lock; \
 	done
+	@$(COMPILE) --override containers/mriqc/substituted/overrides.txt containers/mriqc/substituted/requirements.in -o containers/mriqc/substituted/requirements.lock
 
 clean:
 	rm -rf $(VENV) demo-output

@@ -8,6 +8,7 @@ from commands import (
     deface,
     dicom_to_bids,
     eeg_to_bids,
+    mriqc,
     scrub_headers,
     winqc,
 )
@@ -22,6 +23,7 @@ CATALOG: tuple[Command, ...] = (
     deface.COMMAND,
     bids_assemble.COMMAND,
     winqc.COMMAND,
+    mriqc.COMMAND,
 )
 """All commands, in the order in which they are listed to people."""
 

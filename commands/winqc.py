@@ -1,4 +1,4 @@
-"""The command ``winqc``: measures of image quality for the images of one session."""
+"""The command ``winqc``: measures of quality for the images and recordings of one session."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ COMMAND = own_command(
     "winqc",
     label="Image quality (winqc)",
     description=(
-        "Measure the quality of T1w, T2w, BOLD and diffusion images: noise, contrast, motion, "
-        "ghosts, spikes, lost slices. A record, pictures and a page for each image; what cannot "
-        "be measured says why. winqc, not MRIQC."
+        "Measure the quality of T1w, T2w, BOLD and diffusion images and of EEG and MEG "
+        "recordings: noise, contrast, motion, ghosts, spikes, lost slices, bad channels. A record, "
+        "pictures and a page for each; what cannot be measured says why. winqc, not MRIQC."
     ),
     inputs=(
         CommandInput(

@@ -30,11 +30,16 @@ from containers.engine import Image, ImageBuildError, ImageMissingError
 from containers.steps import STEPS_DIR, build_dir
 
 DEFAULT_BASE_IMAGE = "python:3.11-slim-bookworm"
+GUESTS = frozenset({"mriqc"})
+"""Commands whose program is another project's: their images stand on that project's image, or,
+with stand-ins for what no package index has, on ours."""
 
 _BASE_DIR = STEPS_DIR / "base"
 _SOURCE_DIR = STEPS_DIR.parent
 _SHOWN_LINES = 8
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_SUBSTITUTED_DIR_NAME = "substituted"
+_PINNED_REFERENCE = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _OFFLINE_PIP_OPTIONS = "--no-index --find-links=/wheels"
 
 Progress = Callable[[str], None]
@@ -53,11 +58,15 @@ class BuildOptions:
         a wheel of this distribution found there is used as it is.
     use_cache : bool
         Take layers of earlier builds where nothing changed.
+    guest_image : str
+        The other project's image for a command of `GUESTS`, by its digest; empty to build it with
+        stand-ins, so that its results are never called that project's.
     """
 
     base_image: str = DEFAULT_BASE_IMAGE
     wheels_dir: Path | None = None
     use_cache: bool = True
+    guest_image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +116,38 @@ def build_images(
         )
         built = [_build_base(engine, base, options, progress)]
         for command in commands:
+            place, stands_on = _place(command, base.tag, options.guest_image)
             target = Target(
-                folder=build_dir(command.name),
+                folder=place,
                 tag=command.image,
-                base_image=base.tag,
+                base_image=stands_on,
                 labels={**labels, **_command_labels(command)},
                 wheel_path=wheel_path,
             )
             build_target(target, options, progress)
             built.append(engine.image(target.tag))
         return tuple(built)
+
+
+def _place(command: Command, base: str, guest_image: str) -> tuple[Path, str]:
+    """Return the folder of a command's Dockerfile and the image that it stands on.
+
+    Raises
+    ------
+    ImageBuildError
+        The other project's image is named by a tag, which can change under us.
+    """
+    folder = build_dir(command.name)
+    if command.name not in GUESTS:
+        return folder, base
+    if not guest_image:
+        return folder / _SUBSTITUTED_DIR_NAME, base
+    if not _PINNED_REFERENCE.fullmatch(guest_image):
+        raise ImageBuildError(
+            f"The image for {command.name} must be named by its digest, as in "
+            "nipreps/mriqc@sha256:..., so that it cannot change unseen."
+        )
+    return folder, guest_image
 
 
 def make_wheel(folder: Path, wheels_dir: Path | None = None) -> Path:
@@ -226,7 +257,9 @@ def _context(target: Target, wheels_dir: Path | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="winxnat-context-") as name:
         folder = Path(name)
         for part in ("Dockerfile", "requirements.lock"):
-            shutil.copy(target.folder / part, folder / part)
+            # The image of a guest has all that its step needs; nothing is installed there.
+            if (target.folder / part).is_file():
+                shutil.copy(target.folder / part, folder / part)
         if target.wheel_path is not None:
             shutil.copy(target.wheel_path, folder)
         wheels = folder / "wheels"

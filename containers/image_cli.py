@@ -11,7 +11,7 @@ import click
 from commands import catalog
 from commands.authoring import IMAGE_PREFIX
 from commands.errors import UnknownCommandError
-from containers.build import DEFAULT_BASE_IMAGE, BuildOptions, build_images
+from containers.build import DEFAULT_BASE_IMAGE, GUESTS, BuildOptions, build_images
 from containers.contract import ExitCode
 from containers.docker_engine import DockerEngine
 from containers.engine import EngineError, Image
@@ -28,7 +28,9 @@ def image() -> None:
 
 @image.command("build")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "is_all", is_flag=True, help="Build the images of all commands.")
+@click.option(
+    "--all", "is_all", is_flag=True, help="Build the images of all commands but mriqc (large)."
+)
 @click.option(
     "--base-image",
     default=DEFAULT_BASE_IMAGE,
@@ -43,6 +45,13 @@ def image() -> None:
     help="Folder with the wheels of all requirements, to build without a package index.",
 )
 @click.option("--no-cache", is_flag=True, help="Build every layer anew.")
+@click.option(
+    "--mriqc-image",
+    default="",
+    metavar="REF@sha256:...",
+    help="The official MRIQC image, by digest. Without it mriqc is built with stand-ins, and its "
+    "results say mriqc-substituted.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
 def build(  # noqa: PLR0913 - one parameter for each option of the command line
     *,
@@ -51,16 +60,21 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command line
     base_image: str,
     wheels_dir: Path | None,
     no_cache: bool,
+    mriqc_image: str,
     is_json: bool,
 ) -> None:
     """Build the images of the named commands, and the base that they share."""
     if bool(names) == is_all:
         raise click.UsageError("Name the commands whose images to build, or pass --all.")
     try:
-        chosen = catalog.commands() if is_all else tuple(map(catalog.find, names))
+        chosen = (
+            tuple(each for each in catalog.commands() if each.name not in GUESTS)
+            if is_all
+            else tuple(map(catalog.find, names))
+        )
     except UnknownCommandError as error:
         raise click.UsageError(str(error)) from error
-    options = BuildOptions(base_image, wheels_dir, use_cache=not no_cache)
+    options = BuildOptions(base_image, wheels_dir, use_cache=not no_cache, guest_image=mriqc_image)
     try:
         built = build_images(chosen, options, lambda line: click.echo(line, err=True))
     except EngineError as error:

@@ -94,6 +94,22 @@ air_sigma | image's | lower | noise in the air, as the spread of its real part
 air_artifacts | - | lower | share of the air that is far brighter than noise: ghosts
 inu_range | - | lower | range of the shading in the brain, 5th to 95th percentile (no N4)
 inu_med | - | none | median of the shading in the brain; 1 by construction
+channels_num | channels | none | channels of the kind that was measured
+duration | s | none | length of the recording
+sampling_rate | Hz | none | samples in a second
+bad_channels_num | channels | lower | channels that are bad by any of the four criteria
+bad_channels_perc | % | lower | their share
+bad_flat_num | channels | lower | channels without any change in more than 1 % of the seconds
+bad_deviation_num | channels | lower | channels whose amplitude is unlike the others' (5 robust z)
+bad_noise_num | channels | lower | channels with much above 50 Hz (5 robust z)
+bad_correlation_num | channels | lower | channels that go with no other (below .4 in more than 1 % of the seconds)
+flat_perc | % | lower | share of seconds and channels without any change
+saturated_perc | % | lower | share of samples that stick to the end of a channel's range
+line_noise_db | dB | lower | power of the mains over what is beside it
+line_noise_hz | Hz | none | where the mains is
+slow_share | - | lower | share of power below 1 Hz in that below 40 Hz: drift
+head_motion_range | mm | lower | farthest that a head coil was from its median place
+head_motion_mean | mm | lower | mean distance of the head coils from their median places
 """  # noqa: E501 - a table
 
 DEFINITIONS = MappingProxyType({**_made(_SHARED, is_mriqc=True), **_made(_OWN, is_mriqc=False)})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from qc.functional import Measured
 from qc.images import Image
+from qc.measure import Measures
 
 SOFTWARE = "winqc"
 HEADING = "winqc, not MRIQC"
@@ -20,13 +21,13 @@ _NOTICE = (
     "Names that MRIQC has too stand for the same formula, but masks, alignment and correction of "
     "shading differ: never pool these values with MRIQC's."
 )
-_NUMBERS = (
+NUMBERS = (
     "EchoTime", "FlipAngle", "InversionTime", "MagneticFieldStrength",
     "MultibandAccelerationFactor", "ParallelReductionFactorInPlane", "PartialFourier",
     "RepetitionTime", "SliceThickness", "SpacingBetweenSlices", "TotalReadoutTime",
 )  # fmt: skip
 """Fields of a sidecar that are repeated in the record: numbers, which name nobody."""
-_WORDS = (
+WORDS = (
     "Manufacturer", "ManufacturersModelName", "MRAcquisitionType", "PhaseEncodingDirection",
     "PulseSequenceType", "ScanningSequence", "SequenceName", "SequenceVariant",
 )  # fmt: skip
@@ -59,9 +60,9 @@ def protocol_hash(image: Image, source: Source) -> str:
     volumes, a date, a name or a number of a device.
     """
     parts: dict[str, object] = {
-        name: _number(source.sidecar.get(name)) for name in _NUMBERS
+        name: _number(source.sidecar.get(name)) for name in NUMBERS
     }  # fmt: skip
-    parts |= {name: value for name in _WORDS if isinstance(value := source.sidecar.get(name), str)}
+    parts |= {name: value for name in WORDS if isinstance(value := source.sidecar.get(name), str)}
     parts["modality"] = source.modality
     parts["matrix"] = list(image.data.shape[:3])
     parts["voxel_mm"] = [round(size, 2) for size in image.voxel_mm]
@@ -83,7 +84,7 @@ def make_record(
     """
     meta = {
         name: number
-        for name in _NUMBERS
+        for name in NUMBERS
         if (number := _number(source.sidecar.get(name))) is not None
     }
     record: dict[str, object] = dict(sorted(found.measures.values.items()))
@@ -101,6 +102,83 @@ def make_record(
         "notes": list(found.notes),
     }
     record["undefined"] = dict(sorted(found.measures.undefined.items()))
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSource:
+    """What is known of a recording besides its samples.
+
+    Parameters
+    ----------
+    modality : str
+        ``eeg`` or ``meg``.
+    sidecar : Mapping
+        Its JSON file, or nothing.
+    sha256 : str
+        Over the digests of its files.
+    notes : tuple of str
+        Sentences for people.
+    """
+
+    modality: str
+    sidecar: Mapping[str, object]
+    sha256: str
+    notes: tuple[str, ...]
+
+
+_RECORDING_NUMBERS = ("PowerLineFrequency", "SamplingFrequency")
+_RECORDING_WORDS = ("Manufacturer", "ManufacturersModelName", "EEGReference", "CapManufacturer")
+
+
+def make_recording_record(
+    source: RecordedSource,
+    channels: Mapping[str, int],
+    measures: Measures,
+    *,
+    version: str,
+    pipeline: str,
+) -> dict[str, object]:
+    """Return the record of one EEG or MEG recording, ready for JSON; it names nobody and no file.
+
+    Parameters
+    ----------
+    channels : Mapping of str to int
+        Number of channels by kind; with sampling rate and device they are the protocol.
+    """
+    meta = {
+        name: number
+        for name in _RECORDING_NUMBERS
+        if (number := _number(source.sidecar.get(name))) is not None
+    }
+    words = {
+        name: value
+        for name in _RECORDING_WORDS
+        if isinstance(value := source.sidecar.get(name), str)
+    }
+    parts = {
+        "modality": source.modality,
+        "channels": dict(sorted(channels.items())),
+        "sampling_hz": measures.values.get("sampling_rate"),
+        **meta,
+        **words,
+    }
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    record: dict[str, object] = dict(sorted(measures.values.items()))
+    record["bids_meta"] = {"modality": source.modality, **meta}
+    record["provenance"] = {
+        "heading": HEADING,
+        "notice": "MRIQC has no measures of EEG or MEG; these are winqc's own.",
+        "software": SOFTWARE,
+        "version": version,
+        "pipeline": pipeline,
+        "protocol_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "input_sha256": source.sha256,
+        "mask_sha256": {},
+        "defaced": None,
+        "notes": list(source.notes),
+    }
+    record["undefined"] = dict(sorted(measures.undefined.items()))
     return record
 
 

@@ -23,11 +23,11 @@ from qc.measure import UndefinedMeasureError
 Motion = NDArray[np.float64]
 """Shape (6,): shift along the voxel axes in mm, then rotation vector in rad, about the centre."""
 
-_MOST_POINTS = 12_000
+_MOST_POINTS = 20_000
 _MOST_STEPS = 30
 _ENOUGH_MM = 0.001
 _RADIUS_MM = 50.0
-_SMOOTHING_VOXELS = 0.8
+_SMOOTHING_VOXELS = 0.6
 _FEWEST_ALONG_AXIS = 4
 _MARGIN = 2
 _TUKEY = 4.685

@@ -14,7 +14,7 @@ from pathlib import Path
 
 MODALITIES = ("T1w", "T2w", "bold", "dwi")
 _ENDINGS = (".nii.gz", ".nii")
-_BIDS_NAME = re.compile(
+BIDS_NAME = re.compile(
     r"sub-[A-Za-z0-9]{1,40}(?:_[a-z]{2,12}-[A-Za-z0-9]{1,40}){0,12}_[A-Za-z0-9]{1,20}"
 )
 _MEASURED = frozenset(MODALITIES)
@@ -57,7 +57,7 @@ def find_images(folder: Path, modality: str | None = None) -> tuple[Found, ...]:
     taken: Counter[str] = Counter()
     for number, path in enumerate(_image_paths(folder), 1):
         stem = _stem(path)
-        is_bids = _BIDS_NAME.fullmatch(stem) is not None
+        is_bids = BIDS_NAME.fullmatch(stem) is not None
         suffix = stem.rpartition("_")[2]
         name = stem if is_bids else f"image-{number}"
         taken[name] += 1

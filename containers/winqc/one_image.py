@@ -56,7 +56,7 @@ def measure_file(found: Found, *, defaced: bool | None, brain_of: BrainFinder) -
     """
     modality = found.modality or ""
     image = load_image(found.path)
-    sidecar, note = _sidecar(sibling(found.path, ".json"))
+    sidecar, note = read_sidecar(sibling(found.path, ".json"))
     measured = _measured(modality, image, found.path, brain_of)
     measured.notes += note
     record = make_record(
@@ -108,9 +108,10 @@ def _measured(modality: str, image: Image, path: Path, brain_of: BrainFinder) ->
     return measured
 
 
-def _sidecar(path: Path) -> tuple[Mapping[str, object], list[str]]:
+def read_sidecar(path: Path) -> tuple[Mapping[str, object], list[str]]:
+    """Return the content of a JSON sidecar, and a sentence where there is none that can be read."""
     if not path.is_file():
-        return {}, ["It has no JSON sidecar; the protocol's hash rests on the image alone."]
+        return {}, ["It has no JSON sidecar; the protocol's hash rests on the file alone."]
     try:
         if path.stat().st_size <= _MOST_BYTES:
             content = json.loads(path.read_bytes())
@@ -118,7 +119,7 @@ def _sidecar(path: Path) -> tuple[Mapping[str, object], list[str]]:
                 return content, []
     except (ValueError, RecursionError):
         pass
-    return {}, ["Its JSON sidecar cannot be read; the protocol's hash rests on the image alone."]
+    return {}, ["Its JSON sidecar cannot be read; the protocol's hash rests on the file alone."]
 
 
 def _numbers(path: Path) -> NDArray[np.float64] | None:

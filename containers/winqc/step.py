@@ -1,7 +1,7 @@
-"""Measures the quality of all T1w, T2w, BOLD and diffusion images of a folder.
+"""Measures the quality of all T1w, T2w, BOLD and diffusion images and recordings of a folder.
 
-Writes ``qc/`` (a record, pictures and a page for each image, one table) and ``report/`` (the
-account of all images, with thumbnails). Deterministic: equal input gives equal bytes in ``qc/``.
+Writes ``qc/`` (a record, pictures and a page for each, one table) and ``report/`` (the account of
+all, with thumbnails). Deterministic: equal input gives equal bytes in ``qc/``.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from containers.winqc.find import Found, find_images
 
 if TYPE_CHECKING:
     from containers.winqc.one_image import BrainFinder, Result
+    from containers.winqc.recording import FoundRecording
 
 QC_DIR_NAME = "qc"
 TABLE_FILE_NAME = "winqc.tsv"
 PAGE_FILE_NAME = "report.html"
-_TOOLS = ("numpy", "scipy", "nibabel", "pillow", "onnxruntime")
+_TOOLS = ("numpy", "scipy", "nibabel", "pillow", "onnxruntime", "mne")
 _DEFACED = {"yes": True, "no": False}
 _ABOUT = ("modality", "software", "version", "pipeline", "protocol_hash", "defaced")
 
 
 def run(step_input: StepInput) -> StepReport:
-    """Measure the images.
+    """Measure the images and recordings.
 
     Parameters
     ----------
@@ -47,21 +48,24 @@ def run(step_input: StepInput) -> StepReport:
     Raises
     ------
     BadInputError
-        The folder has no NIfTI image.
+        The folder has no NIfTI image and no recording.
     """
     # Read by the libraries when they are imported: sums over threads differ in the last digit.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     modality, defaced = _settings(step_input.parameters)
     images = find_images(step_input.input_dir, modality)
-    if not images:
+    recordings = _find_recordings(step_input.input_dir)
+    if not images and not recordings:
         raise BadInputError(
-            "There is no NIfTI image (.nii, .nii.gz) in the input folder. Convert the session to "
-            "BIDS first."
+            "There is no NIfTI image (.nii, .nii.gz) and no EEG or MEG recording in the input "
+            "folder. Convert the session to BIDS first."
         )
     results_dir = step_input.output_dir / QC_DIR_NAME
     results_dir.mkdir(parents=True)
     rows, records, thumbnails = _measure_all(images, results_dir, defaced)
+    for found in recordings:
+        rows.append(_measure_recording(found, results_dir, records))
     (results_dir / TABLE_FILE_NAME).write_text(_table(records), encoding="utf-8")
     summary = _summary(rows)
     report_dir = step_input.output_dir / REPORT_DIR_NAME
@@ -73,7 +77,12 @@ def run(step_input: StepInput) -> StepReport:
         accounted=tuple(rows),
         warnings=tuple(f"{row.subject}: {row.reason}" for row in rows if row.outcome == "failed"),
         tools=_tools(),
-        facts={"images": len(images), "measured": len(records), "heading": "winqc, not MRIQC"},
+        facts={
+            "images": len(images),
+            "recordings": len(recordings),
+            "measured": len(records),
+            "heading": "winqc, not MRIQC",
+        },
         exit_code=ExitCode.BAD_INPUT if nothing_done else ExitCode.DONE,
     )
 
@@ -120,6 +129,33 @@ def _measure_all(
     return rows, records, thumbnails
 
 
+def _find_recordings(folder: Path) -> tuple[FoundRecording, ...]:
+    # Imported here: it takes MNE-Python a second, and reads the environment.
+    from containers.winqc.recording import find  # noqa: PLC0415
+
+    return find(folder)
+
+
+def _measure_recording(
+    found: FoundRecording, results_dir: Path, records: dict[str, Mapping[str, object]]
+) -> Accounted:
+    from containers.winqc.recording import (  # noqa: PLC0415
+        UnreadableRecordingError,
+        measure_found,
+    )
+
+    try:
+        result = measure_found(found)
+    except UnreadableRecordingError as error:
+        return Accounted(found.name, "failed", str(error))
+    except (ArithmeticError, ValueError, IndexError) as error:
+        sentence = f"A fault of the program while measuring it ({type(error).__name__})."
+        return Accounted(found.name, "failed", f"{sentence} Report it.")
+    records[found.name] = result.record
+    outputs = _write(results_dir, found.result_name, result)
+    return Accounted(found.name, "done", outputs=outputs)
+
+
 def _write(results_dir: Path, name: str, result: Result) -> tuple[str, ...]:
     text = json.dumps(result.record, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
     files = {f"{name}.json": text.encode(), f"{name}.html": result.page.encode()}
@@ -150,7 +186,7 @@ def _summary(rows: Sequence[Accounted]) -> str:
         for outcome in ("done", "left-out", "failed")
     }
     return (
-        f"{count['done']} images were measured, {count['left-out']} left out, "
+        f"{count['done']} images and recordings were measured, {count['left-out']} left out, "
         f"{count['failed']} could not be read."
     )
 

@@ -1,4 +1,4 @@
-"""Writes one image's quality as one HTML page that opens anywhere, without a network.
+"""Writes the quality of one image or recording as one HTML page that opens anywhere, offline.
 
 Pictures are in the page; no script, nothing from elsewhere. Not here: the pictures.
 """
@@ -22,6 +22,8 @@ img{max-width:100%;height:auto}
 .wide{overflow-x:auto}
 .notice{border-left:6px solid #8a5a00;padding:.5rem 1rem;background:#fff6e5}
 """
+RECORDINGS = frozenset({"eeg", "meg"})
+"""What shows no face."""
 _SHOWN_ABOVE = frozenset({"notice", "notes", "heading"})
 _BETTER = {
     "lower": "lower is better",
@@ -67,9 +69,11 @@ def make_page(
     undefined = record["undefined"]
     assert isinstance(provenance, dict)  # noqa: S101 - the record's own layout
     assert isinstance(undefined, dict)  # noqa: S101
+    meta = record["bids_meta"]
+    assert isinstance(meta, dict)  # noqa: S101
     parts = [head(f"{title}: image quality"), f'<p class="notice"><strong>{HEADING}.</strong> ']
     parts.append(f"{html.escape(str(provenance['notice']))}</p>\n")
-    if provenance["defaced"] is not True:
+    if provenance["defaced"] is not True and meta["modality"] not in RECORDINGS:
         parts.append(
             '<p class="notice">Nobody said that this image is defaced: its pictures may show a '
             "face. Keep this page where the image itself may be seen.</p>\n"

@@ -18,6 +18,7 @@ from commands.model import Command
 from commands.service_json import IMAGE_LABEL, label_text
 from commands.version import distribution_version
 from containers.build import (
+    GUESTS,
     BuildOptions,
     Target,
     base_tag,
@@ -29,7 +30,8 @@ from containers.docker_engine import DockerEngine
 from containers.engine import ImageBuildError, ImageMissingError
 from containers.steps import STEPS_DIR, build_dir
 
-FOLDERS = [STEPS_DIR / "base", *(build_dir(command.name) for command in catalog.commands())]
+OWN = [command for command in catalog.commands() if command.name not in GUESTS]
+FOLDERS = [STEPS_DIR / "base", *(build_dir(command.name) for command in OWN)]
 ROOT = STEPS_DIR.parent
 
 
@@ -71,7 +73,7 @@ def test_image_ends_as_an_ordinary_user(instructions: list[tuple[str, str]]) -> 
     assert users[-1] == "65534:65534"
 
 
-@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda command: command.name)
 def test_step_image_ends_with_own_wheel_and_entry_point(command: Command) -> None:
     """The program is the same in each image, and the wheel is the last layer with files."""
     lines = (build_dir(command.name) / "Dockerfile").read_text(encoding="utf-8").splitlines()
@@ -111,7 +113,7 @@ def requirements_of(extra: str, extras: dict[str, list[str]]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda command: command.name)
 def test_image_has_all_that_the_extra_names(command: Command) -> None:
     """What a local run installs by the extra, the image has from the base or by itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -206,7 +208,7 @@ def test_failing_build_shows_its_last_lines(docker_engine: DockerEngine, tmp_pat
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda command: command.name)
 def test_built_label_is_the_definition(docker_engine: DockerEngine, command: Command) -> None:
     """The label as the docker program shows it is the definition, byte for byte."""
     docker_engine.image(command.image)
@@ -234,7 +236,7 @@ def test_label_with_every_trap_survives(docker_engine: DockerEngine, tmp_path: P
 
 def test_command_folder_has_its_parts() -> None:
     """Each command of the catalogue has a folder with a Dockerfile, a lock and a step."""
-    for command in catalog.commands():
+    for command in OWN:
         for part in ("Dockerfile", "requirements.lock", "requirements.in", "step.py"):
             assert (build_dir(command.name) / part).is_file()
 
@@ -249,7 +251,7 @@ def _pins(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", path.read_text("utf-8"), re.MULTILINE))
 
 
-@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda command: command.name)
 def test_image_and_extra_ask_for_the_same(command: Command) -> None:
     """What a step needs is stated alike for its image and for the local process."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -261,7 +263,7 @@ def test_image_and_extra_ask_for_the_same(command: Command) -> None:
     assert asked <= image | base
 
 
-@pytest.mark.parametrize("command", catalog.commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda command: command.name)
 def test_image_and_local_process_have_the_same_versions(command: Command) -> None:
     """Each library of an image is locked to one version, in the image and outside."""
     image = _pins(STEPS_DIR / "base" / "requirements.lock")

@@ -1,0 +1,191 @@
+"""Reads the records of MRIQC and winqc into tables that never mix what must not be mixed.
+
+One image has other values in another program, another major version or another pipeline (the
+median CJV of the same scans moved by a factor of 1.85 between two versions of MRIQC), so rows that
+differ in these are refused in one table. Not here: norms, pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+SOFTWARE_NAMES = MappingProxyType({
+    "winqc": "winqc",
+    "mriqc": "MRIQC",
+    "mriqc-substituted": "mriqc-substituted",
+})  # fmt: skip
+"""What a record may say it comes from, and how that is written for people."""
+
+_NOT_MEASURES = frozenset({"bids_meta", "provenance", "undefined"})
+_PROTOCOL_FIELDS = (
+    "EchoTime", "FlipAngle", "InversionTime", "MagneticFieldStrength", "Manufacturer",
+    "ManufacturersModelName", "MRAcquisitionType", "MultibandAccelerationFactor",
+    "ParallelReductionFactorInPlane", "PartialFourier", "PhaseEncodingDirection",
+    "PulseSequenceType", "RepetitionTime", "ScanningSequence", "SequenceName", "SequenceVariant",
+    "SliceThickness", "TotalReadoutTime",
+)  # fmt: skip
+_GEOMETRY = ("size_x", "size_y", "size_z", "spacing_x", "spacing_y", "spacing_z")
+
+
+class UnknownRecordError(ValueError):
+    """A record is neither MRIQC's nor winqc's; the message says what is wrong."""
+
+
+class CannotPoolError(ValueError):
+    """Rows of different software, major version, pipeline or kind were to go into one table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The measures of one image, with what they may be compared with.
+
+    Attributes
+    ----------
+    name : str
+        Of the image, as whoever reads the records calls it.
+    modality : str
+        ``T1w``, ``T2w``, ``bold``, ``dwi``.
+    software, version, pipeline : str
+        What measured it; ``pipeline`` is empty for MRIQC, which has none.
+    protocol : str
+        16 hexadecimal digits, equal for images of one protocol.
+    defaced : bool or None
+        None where nobody said.
+    values : Mapping
+        Finite number or None by the measure's name.
+    input_sha256 : str
+        Digest of the image, empty where the record has none.
+    """
+
+    name: str
+    modality: str
+    software: str
+    version: str
+    pipeline: str
+    protocol: str
+    defaced: bool | None
+    values: Mapping[str, float | None]
+    input_sha256: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str, str, str]:
+        """Software, major version, pipeline and modality: rows that differ are never pooled."""
+        return self.software, self.version.split(".")[0], self.pipeline, self.modality
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of one kind, sorted by name."""
+
+    kind: tuple[str, str, str, str]
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """What the table holds, for people."""
+        software, major, pipeline, modality = self.kind
+        made_by = f"{software} {major}" + (f" ({pipeline})" if pipeline else "")
+        return f"{modality}, measured by {made_by}"
+
+
+def read_record(name: str, text: str | bytes) -> Row:
+    """Return the row of one JSON record.
+
+    Parameters
+    ----------
+    name : str
+        What to call the image.
+    text : str or bytes
+        A record as MRIQC 0.15 to 24 or winqc writes it.
+
+    Raises
+    ------
+    UnknownRecordError
+        It is none of these.
+    """
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnknownRecordError("The record is no JSON.") from error
+    if not isinstance(record, dict):
+        raise UnknownRecordError("The record is no JSON object.")
+    provenance, meta = record.get("provenance"), record.get("bids_meta")
+    if not isinstance(provenance, dict) or not isinstance(meta, dict):
+        raise UnknownRecordError("The record has no provenance or no bids_meta: not MRIQC's.")
+    software = SOFTWARE_NAMES.get(str(provenance.get("software", "")).lower())
+    modality, version = meta.get("modality"), provenance.get("version")
+    if software is None or not isinstance(version, str) or not isinstance(modality, str):
+        raise UnknownRecordError(
+            "The record does not say which software, version and modality it is of."
+        )
+    values = {
+        key: _number(value)
+        for key, value in record.items()
+        if key not in _NOT_MEASURES and (value is None or isinstance(value, int | float))
+    }
+    protocol = provenance.get("protocol_hash")
+    defaced = provenance.get("defaced")
+    return Row(
+        name=name,
+        modality=modality,
+        software=software,
+        version=version,
+        pipeline=str(provenance.get("pipeline", "")),
+        protocol=protocol if isinstance(protocol, str) else _protocol(meta, values),
+        defaced=defaced if isinstance(defaced, bool) else None,
+        values=MappingProxyType(values),
+        input_sha256=str(provenance.get("input_sha256", "")),
+    )
+
+
+def pool(rows: Iterable[Row]) -> Table:
+    """Return rows of one kind as one table.
+
+    Raises
+    ------
+    CannotPoolError
+        They are of several kinds, or there are none.
+    """
+    tables = split(rows)
+    if len(tables) != 1:
+        kinds = "; ".join(table.title for table in tables) or "none"
+        raise CannotPoolError(
+            f"Values of different software, major versions or modalities cannot be pooled: {kinds}."
+        )
+    return tables[0]
+
+
+def split(rows: Iterable[Row]) -> list[Table]:
+    """Return one table for each kind, sorted by kind; rows sorted by name."""
+    by_kind: dict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_kind[row.kind].append(row)
+    return [
+        Table(kind, tuple(sorted(found, key=lambda row: row.name)))
+        for kind, found in sorted(by_kind.items())
+    ]
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number; MRIQC's -1 for an undefined FBER is dealt with by `norms`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _protocol(meta: Mapping[str, object], values: Mapping[str, float | None]) -> str:
+    """Return what stands for MRIQC's missing protocol hash: its own fields of the same kind."""
+    parts: dict[str, object] = {
+        field: meta[field]
+        for field in _PROTOCOL_FIELDS
+        if isinstance(meta.get(field), str | float | int)
+    }
+    parts |= {key: round(value, 2) for key in _GEOMETRY if (value := values.get(key)) is not None}
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
