@@ -88,7 +88,8 @@ def smoothness(arguments: Arguments) -> None:
     """Print the classic smoothness in mm: ``3dFWHMx -input IN -mask MASK -out FILE``.
 
     ``-out`` gets a line for each volume; ``3dFWHMx.1D`` in the working folder is there because
-    MRIQC's library expects it. Of a series the mean over its volumes is printed.
+    MRIQC's library expects it. Of a series the mean over its volumes is printed. With ``-acf`` a
+    second line follows, of zeros: MRIQC reads the first alone.
     """
     from qc.spatial import fwhm  # noqa: PLC0415
 
@@ -105,6 +106,8 @@ def smoothness(arguments: Arguments) -> None:
     mean = np.nanmean(sizes_mm, axis=0)
     numbers = (*mean, float(np.cbrt(np.prod(mean))))
     sys.stdout.write(" ".join(f"{value:.6g}" for value in numbers) + "\n")
+    if "-acf" in arguments:
+        sys.stdout.write("0 0 0 0\n")
     Path("3dFWHMx.1D").write_text("0 1\n", encoding="ascii")
 
 
@@ -212,11 +215,18 @@ def option(arguments: Arguments, name: str) -> str:
 
 
 def _series(arguments: Arguments) -> NDArray[np.float32]:
+    """Return voxels by time: inside ``-mask M``, of the signal with ``-automask``, or all."""
     source = option(arguments, "-input") if "-input" in arguments else arguments[-1]
-    data = np.asarray(_load(source).dataobj, dtype=np.float32)
-    if "-mask" not in arguments:
-        return data.reshape(-1, data.shape[3])
-    mask = np.asarray(_load(option(arguments, "-mask")).dataobj) > 0
+    image = _load(source)
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    if "-mask" in arguments:
+        mask = np.asarray(_load(option(arguments, "-mask")).dataobj) > 0
+    elif "-automask" in arguments:
+        from qc.masks import signal_mask  # noqa: PLC0415
+
+        mask = signal_mask(data.mean(axis=3), _zooms(image))
+    else:
+        mask = np.ones(data.shape[:3], dtype=bool)
     return np.asarray(data[mask])
 
 
