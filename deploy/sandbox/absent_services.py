@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from deploy.sandbox.call import Call
 from deploy.sandbox.errors import not_implemented
-from deploy.sandbox.routing import Routes
+from deploy.sandbox.routing import SCAN_PATHS, Routes
 
 ROUTES = Routes()
 
@@ -42,7 +42,31 @@ def move_files(_call: Call) -> Response:
     raise not_implemented("moving files on the server")
 
 
-@ROUTES.add("GET", "/data/services/audit/{type}/{key:path}")
+_SESSION = "/data/prearchive/projects/{project}/{timestamp}/{name}"
+_OTHER_DATA = (
+    "/data/automation/{rest:path}",
+    "/data/investigators",
+    "/data/prearchive/experiments",
+    f"{_SESSION}/resources",
+    f"{_SESSION}/scans/{{scan}}",
+    "/data/services/logging/{rest:path}",
+    "/data/services/mail/send",
+    "/data/services/settings",
+    "/data/services/settings/{rest:path}",
+    "/data/user/{user}/sessions",
+    "/data/users/favorites/{rest:path}",
+    *(f"{path}/DICOMDIR" for path in SCAN_PATHS),
+)
+"""Addresses below ``/data`` of XNAT's own route table that no part of the sandbox has."""
+
+
+@ROUTES.add("GET PUT POST DELETE", *_OTHER_DATA)
+def other_data(_call: Call) -> Response:
+    """Answer that this part of XNAT's interface is not there."""
+    raise not_implemented("this part of XNAT's interface")
+
+
+@ROUTES.add("GET", "/data/services/audit", "/data/services/audit/{rest:path}")
 def audit_trail(_call: Call) -> Response:
     """Answer that changes of objects are not recorded."""
     raise not_implemented("the history of changes; what was launched is in POST /xapi/workflows")

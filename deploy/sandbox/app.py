@@ -6,6 +6,7 @@ Not here: any rule of XNAT's; each lives in the module of its subject.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import traceback
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -142,6 +143,13 @@ def _answer_unrouted(request: Request, error: Exception) -> Response:
     return PlainTextResponse(message, error.status_code, dict(error.headers or {}))
 
 
+def _answer_full_disk(_request: Request, error: Exception) -> Response:
+    # What is full is the room for the database; files have their own answer (``file_changes``).
+    if not isinstance(error, sqlite3.Error) or error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        raise error
+    return PlainTextResponse("The server's disk is full; the request was not completed.", 507)
+
+
 def _answer_fault(request: Request, error: Exception) -> Response:
     # The frames say where; the exception's own text could hold data, so it is not logged.
     frames = "".join(traceback.format_tb(error.__traceback__))
@@ -174,6 +182,7 @@ def create_app(site: Site) -> Starlette:
         exception_handlers={
             HttpError: _answer_error,
             HTTPException: _answer_unrouted,
+            sqlite3.OperationalError: _answer_full_disk,
             Exception: _answer_fault,
         },
         lifespan=lifespan,

@@ -91,23 +91,33 @@ def _group_types(call: Call) -> list[str]:
 def require_sharing(connection: sqlite3.Connection, user: User, project: str) -> None:
     """Return if the user may share what the project owns, as far as features go; else raise 403.
 
-    Who is in none of the project's groups (a reader of a public project) may unless the feature
-    is banned for every standard type of group.
+    Who is in a group of the project may if the feature is on for that type of group. Who is in none
+    (a reader of a public project) may as long as nothing restricts the feature: it is on for the
+    site and blocked for no type of group. A ban of the site is for everybody.
     """
     site = _stand(connection)
     allowed = SHARING not in site.banned
     if allowed and not user.is_admin:
         groups = memberships.groups_of(connection, project)
         own = [group.display_name for group in groups if group.id in user.groups]
-        types = own or list(memberships.STANDARD_GROUPS.values())
-        allowed = any(_is_on(site, _stand(connection, each)) for each in types)
+        if own:
+            allowed = any(_is_on(site, _stand(connection, each)) for each in own)
+        else:
+            allowed = SHARING in site.enabled and not _is_blocked_for_some(connection)
     if not allowed:
-        raise forbidden("The feature project_sharing is banned on this site; ask its administrator.")
+        raise forbidden("This site restricts the feature project_sharing; ask its administrator.")
 
 
 def _is_on(site: Stand, group_type: Stand) -> bool:
     is_enabled = SHARING in site.enabled or SHARING in group_type.enabled
     return is_enabled and SHARING not in group_type.banned
+
+
+def _is_blocked_for_some(connection: sqlite3.Connection) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM feature_setting WHERE feature = ? AND banned", (SHARING,)
+    ).fetchone()
+    return row is not None
 
 
 # HTTP ---------------------------------------------------------------------------------------
@@ -127,7 +137,12 @@ def list_features(call: Call) -> Response:
         for name in _group_types(call):
             of_type = _stand(connection, name)
             groups.append(
-                {"id": name, "display": name, "features": of_type.enabled, "blocked": of_type.banned}
+                {
+                    "id": name,
+                    "display": name,
+                    "features": of_type.enabled,
+                    "blocked": of_type.banned,
+                }
             )
         whole = {"id": _SITE_ID, "banned": site.banned, "onByDefault": site.enabled}
         return _as_text([{**whole, "groups": groups}])
@@ -168,7 +183,7 @@ def _of_project(call: Call, name: str, site: Stand) -> dict[str, Any]:
 
 @ROUTES.add("POST", "/data/services/features", body=True)
 def change_feature(call: Call) -> Response:
-    """Ban a feature or allow it, or switch it on or off; for the site or (``type``) a type of group.
+    """Ban a feature or switch it off, or the reverse; for the site or (``type``) a type of group.
 
     The body is ``{"key": ..., "banned": true, "enabled": false}``; what is not said stays.
     """

@@ -127,39 +127,58 @@ def _user_number(connection: sqlite3.Connection, name: str) -> int | None:
     return int(found[0]["id"]) if found else None
 
 
+def _group(call: Call, connection: sqlite3.Connection, project: Project) -> Group | None:
+    return memberships.find_group(connection, project.id, call.path["group"])
+
+
+def _users(call: Call) -> list[str]:
+    """Return the users of the path, which may be a list with commas."""
+    return list(dict.fromkeys(name.strip() for name in call.path["user"].split(",")))
+
+
+@ROUTES.add("GET", "/data/projects/{project}/users/{group}/{user}")
+def list_users_at_member(call: Call) -> Response:
+    """List who is in the project's groups, as XNAT does here whichever group and user is named."""
+    project = targets.project(call)
+    _require_list_right(call, project)
+    return _answer_users(call, project, with_disabled=True)
+
+
 @ROUTES.add("PUT", "/data/projects/{project}/users/{group}/{user}")
 def add_project_user(call: Call) -> Response:
-    """Put a user into a group of the project, and out of its other groups.
+    """Put users into a group of the project, and out of its other groups: all of them or none.
 
     An e-mail address that no account has is invited.
     """
     with call.site.store.write() as connection:
         project = targets.project(call, Action.DELETE)
-        group = memberships.find_group(connection, project.id, call.path["group"])
+        group = _group(call, connection, project)
         if group is None:
             raise not_found(f"Project {project.id} has no such group.")
-        if call.path["user"].lower() == GUEST.login:
-            raise HttpError(412, "The guest cannot be in a group.")
-        number = _user_number(connection, call.path["user"])
-        if number is None:
-            invite(call, connection, group, call.path["user"])
-        else:
-            memberships.add_member(connection, number, group)
+        for name in _users(call):
+            if name.lower() == GUEST.login:
+                raise HttpError(412, "The guest cannot be in a group.")
+            number = _user_number(connection, name)
+            if number is None:
+                invite(call, connection, group, name)
+            else:
+                memberships.add_member(connection, number, group)
     return _answer_users(call, project)
 
 
 @ROUTES.add("DELETE", "/data/projects/{project}/users/{group}/{user}")
 def remove_project_user(call: Call) -> Response:
-    """Take a user out of a group of the project."""
+    """Take users out of a group of the project: all of them or none."""
     with call.site.store.write() as connection:
         project = targets.project(call, Action.DELETE)
-        group = memberships.find_group(connection, project.id, call.path["group"])
+        group = _group(call, connection, project)
         if group is None:
             raise bad_request(f"Project {project.id} has no such group.")
-        number = _user_number(connection, call.path["user"])
-        if number is None:
-            raise not_found("There is no such user.")
-        memberships.remove_member(connection, number, group)
+        for name in _users(call):
+            number = _user_number(connection, name)
+            if number is None:
+                raise not_found("There is no such user.")
+            memberships.remove_member(connection, number, group)
     return _answer_users(call, project)
 
 

@@ -274,7 +274,8 @@ def put_current_arc(call: Call) -> Response:
 @ROUTES.add(
     "GET PUT POST DELETE",
     *(
-        f"/data/projects/{{project}}/{name}"
+        f"/data/projects/{{project}}/{name}{end}"
+        for end in ("", "/{rest:path}")
         for name in (
             "investigators",
             "archive_spec",

@@ -64,10 +64,12 @@ _TOKEN_PATH = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SESSION_IN_PATH = re.compile(r";[^/=]*=[^/]*")
-_ADDRESS = re.compile(r"[^\s/@<>'\"]+@[^\s/@<>'\"]+")
+# It begins where a word begins: to try every letter of a long word would take hours.
+_ADDRESS = re.compile(r"(?<![^\s/@<>'\"])[^\s/@<>'\"]++@[^\s/@<>'\"]+")
 _MAX_REASON_BYTES = 1000
 _MAX_REASON_CHARACTERS = 300
 _MAX_ADDRESS_CHARACTERS = 2000
+_MAX_PATH_CHARACTERS = 4000
 _SHORTEST_MASKED = 3
 _FIRST_REFUSAL = 400
 _CLIENT_LEFT = 499
@@ -92,7 +94,12 @@ class Exchange:
 
 
 def masked_path(path: str) -> str:
-    """Return a decoded path quoted for a log, without tokens and e-mail addresses."""
+    """Return a decoded path quoted for a log, without tokens and e-mail addresses.
+
+    A very long one is cut before: what is masked lies between two slashes or reaches to the end.
+    """
+    if len(path) > _MAX_PATH_CHARACTERS:
+        path = path[:_MAX_PATH_CHARACTERS].rpartition("/")[0] + "/..."
     shown = _SESSION_IN_PATH.sub(f";{MASK}", path)
     shown = _TOKEN_PATH.sub(rf"\1/{MASK}", shown)
     return quote(_ADDRESS.sub(MASK, shown), safe="/:,*[]=;~")[:_MAX_ADDRESS_CHARACTERS]

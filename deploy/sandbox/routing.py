@@ -59,7 +59,8 @@ OWNER_PATHS = (
 specific suffixes (``/in``, ``/out``) never clash with them."""
 
 
-_ROUTE = "winxnat.route"  # in a request's scope: the route that was found
+ROUTE = "winxnat.route"
+"""In a request's scope: the ``HandlerRoute`` that was found."""
 
 
 async def _small_body(request: Request) -> bytes:
@@ -152,14 +153,14 @@ class RouteTable(BaseRoute):
         for route in self._candidates(self._words.intersection(scope["path"].split("/"))):
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                return match, {**child_scope, _ROUTE: route}
+                return match, {**child_scope, ROUTE: route}
             if match is Match.PARTIAL and partial[0] is Match.NONE:
-                partial = match, {**child_scope, _ROUTE: route}
+                partial = match, {**child_scope, ROUTE: route}
         return partial
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the route that was found answer."""
-        route: HandlerRoute = scope[_ROUTE]
+        route: HandlerRoute = scope[ROUTE]
         await route.handle(scope, receive, send)
 
 

@@ -1,7 +1,8 @@
 """Which resources a request means: of one object, or of several parts of a session at once.
 
 ``scans/ALL``, ``scans/*``, ``scans/1,3`` and ``scans/T1w`` (a type) name several scans;
-assessors and reconstructions likewise. Not here: the files in the resources (``files``).
+assessors and reconstructions likewise. ``experiments/E1,E2`` names several sessions, for reading.
+Not here: the files in the resources (``files``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from deploy.sandbox.targets import Owner
 
 _PARTS = ("scan", "assessor", "reconstruction")
 _EVERYTHING = frozenset({"ALL", "*"})
+_SEVERAL_SESSIONS = "sessions"  # the name of a download of more than one
 _NOT_WORD = re.compile(r"\W", re.ASCII)
 
 
@@ -122,6 +124,8 @@ def _selected(connection: sqlite3.Connection, places: list[Place]) -> list[Selec
 def _places(call: Call, *, whole: bool) -> tuple[str, list[Place], bool]:
     """Return the name for a download, the places, and whether several may be meant."""
     part = next((name for name in _PARTS if name in call.path), None)
+    if "," in call.path.get("experiment", ""):
+        return _SEVERAL_SESSIONS, _places_of_sessions(call, part, whole=whole), True
     if part is None:
         return _single(call, targets.owner(call), whole=whole)
     session = targets.experiment(call)
@@ -133,6 +137,21 @@ def _places(call: Call, *, whole: bool) -> tuple[str, list[Place], bool]:
     if not places and not (name in _EVERYTHING or "," in name):
         raise not_found(f"There is no {part} {name} in experiment {session.id}.")
     return session.label_in(context), places, several
+
+
+def _places_of_sessions(call: Call, part: str | None, *, whole: bool) -> list[Place]:
+    """Return what a list of sessions in the path means, one session after another."""
+    places = []
+    context, direction = targets.context_project(call), targets.direction(call)
+    for session in targets.experiments(call):
+        if part is not None:
+            places += _parts(call, session, part, call.path[part], direction)
+            continue
+        label = session.label_in(context)
+        places.append(Place(Kind.EXPERIMENT, session.id, "", _session_uri(call, session), label))
+        if whole:
+            places += _parts(call, session, "scan", "ALL", "")
+    return places
 
 
 def _single(call: Call, owner: Owner, *, whole: bool) -> tuple[str, list[Place], bool]:
@@ -161,6 +180,7 @@ def _session_uri(call: Call, session: Experiment) -> str:
     if "project" in call.path and "subject" in call.path:
         project, subject = call.path["project"], call.path["subject"]
         name = call.path["experiment"]
+        name = session.id if "," in name else name
         return f"/data/projects/{project}/subjects/{subject}/experiments/{name}"
     return f"/data/experiments/{session.id}"
 

@@ -15,6 +15,7 @@ from deploy.sandbox.call import Call
 from deploy.sandbox.errors import forbidden, not_found
 from deploy.sandbox.objects import Experiment, Kind, Project, Scan, Subject
 from deploy.sandbox.rights import SUBJECT_TYPE, Action, Secured
+from deploy.sandbox.routing import ROUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,35 @@ def experiment(call: Call, action: Action = Action.READ) -> Experiment:
     Assessors are experiments too and are found by their ID or label.
     """
     context, name = context_project(call, action), call.path["experiment"]
+    found = _find_readable(call, name, context)
+    if found is None:
+        raise not_found(f"There is no experiment {name} that you can read.")
+    call.site.rights.require(call.user, action, found.secured, context)
+    return found
+
+
+def experiments(call: Call) -> list[Experiment]:
+    """Return the experiments of a list in the path (``E1,E2``), each once, in its order.
+
+    As in XNAT, those that are not there or may not be read are left out; 404 when none is left.
+    """
+    context = context_project(call)
+    names = dict.fromkeys(call.path["experiment"].split(","))
+    each_found = (_find_readable(call, name, context) for name in names)
+    found = {each.id: each for each in each_found if each is not None}
+    if not found:
+        raise not_found("There is none of these experiments that you can read.")
+    return list(found.values())
+
+
+def _find_readable(call: Call, name: str, context: str | None) -> Experiment | None:
     connection = call.site.store.connection
     found = objects.find_experiment(connection, name, context)
     if found is not None and "subject" in call.path:
         parent = objects.find_subject(connection, call.path["subject"], context)
         if parent is None or found.subject_id != parent.id:
-            found = None
-    if found is None or not _is_readable(call, found.secured, context):
-        raise not_found(f"There is no experiment {name} that you can read.")
-    call.site.rights.require(call.user, action, found.secured, context)
-    return found
+            return None
+    return found if found is not None and _is_readable(call, found.secured, context) else None
 
 
 def scan(call: Call, action: Action = Action.READ, table: str = "scan") -> tuple[Experiment, Scan]:
@@ -180,9 +200,10 @@ def _part_of_session(call: Call, action: Action, table: str, kind: Kind, side: s
 
 def direction(call: Call) -> str:
     """Return ``in`` or ``out`` when the path names that side of an assessor or reconstruction."""
+    # Of the route, not of the path: projects, subjects and files may be called so too.
+    pattern = f"{call.request.scope[ROUTE].path}/"
     for name in ("assessor", "reconstruction"):
-        if name in call.path:
-            _, _, after = call.request.url.path.partition(f"/{name}s/")
-            side = after.split("/")[1:2]
-            return side[0] if side and side[0] in {"in", "out"} else ""
+        for side in ("in", "out"):
+            if f"/{{{name}}}/{side}/" in pattern:
+                return side
     return ""

@@ -115,6 +115,19 @@ def site_settings(transport: Transport, **values: bool) -> None:
     )
 
 
+def ban_sharing(transport: Transport) -> None:
+    """Keep groups from sharing data into further projects; administrators still may."""
+    for group_type in ("Owners", "Members", "Collaborators"):
+        transport.request(
+            "POST",
+            "/data/services/features",
+            doing="ban re-sharing",
+            query={"type": group_type},
+            body=json.dumps({"key": "project_sharing", "banned": True}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+
+
 # A whole site ---------------------------------------------------------------------------------
 
 
@@ -165,6 +178,7 @@ def running_servers(folder: Path) -> Iterator[Servers]:
                 securityAllowNonPrivateProjects=alias == OUTSIDE,
                 par=False,
             )
+            ban_sharing(service[alias])
         yield Servers(sandboxes, service)
     finally:
         for transport in service.values():

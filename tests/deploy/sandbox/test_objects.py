@@ -411,3 +411,22 @@ def test_client_chosen_assessor_id_and_long_text_are_kept(admin: Any, study: Any
     assert (answer.status_code, answer.text) == (201, chosen)
     data = admin.item(f"/data/experiments/{chosen}")["data_fields"]
     assert (data["label"], len(data["comments"])) == (label, 5000)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"xnat:subjectData/demographics[@xsi:type={' ' * 60_000}x'x]/gender",
+        f"xnat:subjectData/fields/field[{'9' * 60_000}]/field",
+        f"xnat:subjectData/{'a[' * 60_000}",
+        f"xnat:subjectData/{'demographics/' * 5_000}gender",
+    ],
+    ids=["blanks", "digits", "brackets", "steps"],
+)
+def test_a_path_of_any_length_is_refused_at_once(admin: Any, study: Any, name: str) -> None:
+    """Names of fields in a form may be as long as its body; no field's path is."""
+    answer = admin.put(f"{study.path}/subjects/S1", params={"req_format": "form"}, data={name: "1"})
+
+    assert answer.status_code == 400
+    assert len(answer.text) < 1000

@@ -128,6 +128,27 @@ def test_a_person_is_named_by_login_number_or_address(
     assert admin.put(f"/data/projects/NOT-THERE/users/Members/{admin.login}").status_code == 404
 
 
+def test_several_people_are_named_with_commas(make_user: Any, admin: Api, study: Study) -> None:
+    """All of a list come into a group and leave it, or none; reading there is the whole table."""
+    first, second = make_user(), make_user()
+    both = f"{study.path}/users/Members/{first.login},{second.login}"
+
+    added = admin.put(both)
+    read = admin.get(f"{study.path}/users/Members/{first.login}")
+    half = admin.delete(f"{study.path}/users/Members/{first.login},nobody")
+    still = _groups_of(admin, study.project, first.login)
+    removed = admin.delete(both)
+
+    assert (added.status_code, half.status_code, removed.status_code) == (200, 404, 200)
+    assert {first.login, second.login} < {
+        row["login"] for row in read.json()["ResultSet"]["Result"]
+    }
+    assert still == ["Members"]
+    assert _groups_of(admin, study.project, second.login) == []
+    assert admin.put(f"{study.path}/users/Members/{first.login},guest").status_code == 412
+    assert _groups_of(admin, study.project, first.login) == []
+
+
 def test_only_owners_manage_users(make_user: Any, study: Study) -> None:
     """Members and collaborators get 403, also for themselves; an owner may."""
     for role, status in (("member", 403), ("collaborator", 403), ("owner", 200)):

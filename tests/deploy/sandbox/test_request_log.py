@@ -150,6 +150,31 @@ def test_paths_are_shown_without_tokens(path: str, shown: str) -> None:
     assert found.replace("///", "//") == shown
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("part", ["X1,", ";", "a.", "é", "'", "=;", "a@"])
+def test_long_addresses_do_not_occupy_the_server(part: str) -> None:
+    """A line for the longest address that HTTP servers take is made in no time, and is short."""
+    word = part * (65_000 // len(part))
+
+    for _ in range(20):
+        path = masked_path(f"/data/experiments/{word}/files")
+        query, _hidden = masked_query(f"label={word}&note={word}")
+
+    assert len(path) + len(query) <= 4000
+    assert path.startswith("/data/experiments")
+
+
+@pytest.mark.parametrize("shift", range(12))
+def test_no_address_is_cut_out_of_its_mask(shift: int) -> None:
+    """Wherever a long address is cut, neither half of an e-mail address nor a token is shown."""
+    parts = "/jane@example.org;jsessionid=SECRET" * 300
+
+    shown = masked_path(f"/{'x' * shift}{parts}")
+
+    assert "jane" not in shown
+    assert "SECRET" not in shown
+
+
 @given(value=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=20))
 def test_values_of_unknown_parameters_are_never_shown(value: str) -> None:
     """Only options that are known to be harmless show their value."""

@@ -73,6 +73,25 @@ def test_outputs_of_an_assessor_are_apart_from_its_resources(admin: Any, study: 
     assert admin.rows(f"{path}/resources") == []
 
 
+def test_sides_are_told_apart_whatever_else_is_called_so(admin: Any) -> None:
+    """A project ``assessors`` with a subject ``in`` mixes nothing up."""
+    path = "/data/projects/assessors/subjects/in/experiments/out"
+    admin.made("/data/projects/assessors", xsiType="xnat:projectData")
+    admin.made("/data/projects/assessors/subjects/in")
+    admin.made(path, xsiType="xnat:mrSessionData")
+    admin.made(f"{path}/assessors/in", xsiType="xnat:qcAssessmentData")
+    for end in ("", "/in", "/out"):
+        admin.made(f"{path}/assessors/in{end}/resources/OF{end.replace('/', '_')}")
+
+    labels = {
+        end: [row["label"] for row in admin.rows(f"{path}/assessors/in{end}/resources")]
+        for end in ("", "/in", "/out")
+    }
+    admin.delete("/data/projects/assessors?removeFiles=true")
+
+    assert labels == {"": ["OF"], "/in": ["OF_in"], "/out": ["OF_out"]}
+
+
 def test_catalog_begins_as_clients_recognise_it(admin: Any, study: Any) -> None:
     """The catalog begins with the very bytes that xnatpy looks for, and lists each file."""
     path = f"{study.session_path}/resources/R1"
