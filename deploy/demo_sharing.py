@@ -42,10 +42,14 @@ _CITATION = {
     "description": "One made session of a head that nobody has.",
 }
 _STATEMENTS = {
-    "rights": ("lead", "The session is made; nobody else has rights in it."),
     "dpia": ("officer", "The assessment covers the sharing of made data."),
     "risk": ("officer", "Nobody can be identified again, because there is nobody."),
 }
+_RIGHTS = (
+    "--intellectual-property", "The session is made; it is ours to share.",
+    "--third-party-data", "Nothing of anybody else is in it.",
+    "--export-control", "Noise in a box is not controlled.",
+)  # fmt: skip
 _ROLES = {
     "administrator": "administrator",
     "officer": "officer",
@@ -204,6 +208,7 @@ class _Commands:
             "--form-version", _FORM[1], "--level", "external", "--data-type", "imaging",
             "--date", "2026-01-05", typed=subject,
         )  # fmt: skip
+        self._as("lead", "share", "state", "rights", project, *_RIGHTS)
         for key, (person, text) in _STATEMENTS.items():
             self._as(person, "share", "state", key, project, "--text", text)
 

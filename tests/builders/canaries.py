@@ -203,6 +203,17 @@ def with_undefaceable_head(label: str) -> dict[str, bytes]:
     }
 
 
+def with_phase_map(label: str) -> dict[str, bytes]:
+    """Return the tree with a phase map beside the BOLD run, which ``deface`` does not handle."""
+    stem = f"sub-{label}/ses-1/fmap/sub-{label}_ses-1_phasediff"
+    image = nibabel.Nifti1Image(np.zeros((16, 16, 10), np.int16), np.diag([3.0, 3.0, 3.0, 1.0]))
+    return {
+        **bids_files(label),
+        f"{stem}.nii.gz": gzip.compress(image.to_bytes(), mtime=0),
+        f"{stem}.json": b'{"EchoTime1": 0.00492, "EchoTime2": 0.00738}',
+    }
+
+
 def bids_files(label: str) -> dict[str, bytes]:
     """Return a small BIDS tree of one BOLD run, with canaries."""
     stem = f"sub-{label}/ses-1/func/sub-{label}_ses-1_task-rest"

@@ -46,11 +46,13 @@ from xnat_client.sharing.records import agreements, criteria, statements
 from xnat_client.sharing.records.agreement_text import AgreementText, Clause
 from xnat_client.sharing.records.agreements import Signing
 from xnat_client.sharing.records.criteria import CriteriaFile
+from xnat_client.sharing.records.rights import Rights
 from xnat_client.sharing.vocabulary import Level, Outcome, ReleaseState, Role
 
 AGREEMENT = ("data-use", "1.0.0")
 POLICY = ("internal-policy", "1.0.0")
 CRITERIA = "1.0"
+RIGHTS = Rights("All is the institute's own.", "Nothing of others is in it.", "None applies to it.")
 CITATION = {
     "title": "Heads of a small study",
     "creators": [{"name": "Person, Lead", "orcid": "0000-0002-1825-0097"}],
@@ -106,7 +108,7 @@ def prepare(session: Session, site: Site, *, now: datetime) -> None:
         agreements.add_agreement(session, officer, text, now=now)
     for key, role in (("rights", Role.LEAD), ("dpia", Role.OFFICER), ("risk", Role.OFFICER),
                       ("terms", Role.LEAD)):  # fmt: skip
-        said = "It was looked at and is in order."
+        said = RIGHTS.text if key == "rights" else "It was looked at and is in order."
         statements.state(session, site.acting(role), site.study_pk, key, said, now=now)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -37,14 +40,21 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 FORM = ("open-brain", "2.0")
 INSIDE, OUTSIDE = "inside", "outside"
 
-_TEMPLATES: dict[str, str] = {}
+_TEMPLATES: dict[str, bytes] = {}
+_IDLE: list[Database] = []
 
 
 @contextmanager
 def fresh_records(folder: Path, kind: str = "sqlite") -> Iterator[Database]:
-    """Yield an empty, migrated database of its own: a copy of one that is migrated once."""
-    maker = _fresh_sqlite if kind == "sqlite" else _fresh_postgresql
-    with maker(folder) as url:
+    """Yield an empty, migrated database: a copy of one that is migrated once.
+
+    SQLite's engine is the same in all tests of a process that come one after the other, so that
+    statements are compiled once; its file is new each time.
+    """
+    if kind == "sqlite":
+        yield from _fresh_sqlite(folder)
+        return
+    with _fresh_postgresql(folder) as url:
         database = open_current(url)
         try:
             yield database
@@ -52,16 +62,38 @@ def fresh_records(folder: Path, kind: str = "sqlite") -> Iterator[Database]:
             database.close()
 
 
-@contextmanager
-def _fresh_sqlite(folder: Path) -> Iterator[str]:
-    path = folder / f"records-{uuid.uuid4().hex[:8]}.sqlite"
-    if "sqlite" not in _TEMPLATES:
+def _fresh_sqlite(folder: Path) -> Iterator[Database]:
+    if "empty" not in _TEMPLATES:
         template = folder / "template.sqlite"
         open_current(f"sqlite:///{template}").close()
-        _TEMPLATES["sqlite"] = str(template)
-    if Path(_TEMPLATES["sqlite"]).exists():
-        shutil.copyfile(_TEMPLATES["sqlite"], path)
-    yield f"sqlite:///{path}"
+        _TEMPLATES["empty"] = template.read_bytes()
+    if _IDLE:
+        database = _IDLE.pop()
+    else:
+        # It outlives the test that asked first, and so does its folder.
+        lasting = Path(tempfile.mkdtemp(prefix="winxnat-records-"))
+        atexit.register(shutil.rmtree, lasting, ignore_errors=True)
+        database = Database(f"sqlite:///{lasting / 'records.sqlite'}")
+    _fill(database, "empty")
+    try:
+        yield database
+    finally:
+        database.close()
+    _IDLE.append(database)
+
+
+def _fill(database: Database, template: str) -> None:
+    """Put a copy of a template in the place of a database's file.
+
+    It is another file: what a test before left open on the old one does not touch it.
+    """
+    database.close()
+    path = Path(str(database.engine.url.database))
+    for companion in ("-wal", "-shm"):
+        path.with_name(path.name + companion).unlink(missing_ok=True)
+    fresh = path.with_name("fresh.sqlite")
+    fresh.write_bytes(_TEMPLATES[template])
+    fresh.replace(path)
 
 
 @contextmanager
@@ -158,6 +190,24 @@ class Site:
             Role.SERVICE: SERVICE_ID,
         }
         return Actor(persons[role], role, reason)
+
+
+def quick_site(records: Database) -> Site:
+    """Return the site of ``make_site`` in empty records: a copy, where the database is a file."""
+    if records.engine.dialect.name != "sqlite":
+        return make_site(records)
+    if "site" not in _TEMPLATES:
+        made = make_site(records)
+        records.close()  # writes the log ahead back into the file
+        path = Path(str(records.engine.url.database))
+        _TEMPLATES["site"] = path.read_bytes()
+        _MADE.update(study_pk=made.study_pk, participants=made.participants)
+        return made
+    _fill(records, "site")
+    return Site(records, _MADE["study_pk"], list(_MADE["participants"]))
+
+
+_MADE: dict[str, Any] = {}
 
 
 def make_site(records: Database, now: datetime = NOW) -> Site:

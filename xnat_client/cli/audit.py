@@ -22,6 +22,7 @@ _HERE = "xnat_client.cli.sharing.auditing"
         "show": (f"{_HERE}:show", "List entries."),
         "readers": (f"{_HERE}:readers", "Who could read what, when, and why."),
     },
+    extra="sharing",
     help=HELP,
 )
 def audit() -> None:

@@ -29,8 +29,9 @@ _HERE = "xnat_client.cli.sharing"
         "suspend": (f"{_HERE}.decide:suspend", "Close a release at once."),
         "resume": (f"{_HERE}.decide:resume", "Open a suspended release again."),
         "withdraw": (f"{_HERE}.decide:withdraw", "End a release for good; its number stays."),
-        "key": (f"{_HERE}.decide:key", "Make your signing key."),
+        "key": (f"{_HERE}.keys:key", "Make your signing key."),
     },
+    extra="release",
     help=HELP,
 )
 def release() -> None:

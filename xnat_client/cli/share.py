@@ -25,7 +25,7 @@ _HERE = "xnat_client.cli.sharing"
         "study": (f"{_HERE}.studies:study", "Source projects and their leads."),
         "form": (f"{_HERE}.forms:form", "Consent forms and what they allow."),
         "consent": (f"{_HERE}.consent:consent", "Consent of participants: import, show, withdraw."),
-        "criteria": (f"{_HERE}.setup:criteria", "The list of criteria that counts here."),
+        "criteria": (f"{_HERE}.criteria:criteria", "The list of criteria that counts here."),
         "link": (f"{_HERE}.links:link", "Seal, open, destroy and look up link tables."),
         "agreement": (f"{_HERE}.agreements:agreement", "Agreements, licences, acceptances."),
         "state": (f"{_HERE}.statements:state", "A statement where no machine can decide."),
@@ -36,6 +36,7 @@ _HERE = "xnat_client.cli.sharing"
         "alive": (f"{_HERE}.watch:alive", "Fail when the loop has not run lately."),
         "notices": (f"{_HERE}.notices:notices", "Duties sent to recipients, and their answers."),
     },
+    extra="sharing",
     help=HELP,
 )
 def share() -> None:

@@ -69,6 +69,8 @@ def work_on_all(
                 _take(worked, one, works[one.source.session_id], future.result())
                 tell(f"{count} of {len(futures)} sessions went through their steps")
         except BaseException:
+            if workshop.on_server is not None:
+                workshop.on_server.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return worked

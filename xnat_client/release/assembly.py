@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from xnat_client.errors import RefusedError
-from xnat_client.release import checks, dataset_files, manifest, tree
+from xnat_client.release import checks, dataset_files, manifest, signature, tree
 from xnat_client.release.dataset_files import PROSE, Terms
 from xnat_client.release.manifest import FileRecord, ManifestError
 from xnat_client.release.request import BuildRequest, EvidenceResult, Refusal
 from xnat_client.release.search import Searcher
 from xnat_client.release.session_work import SessionOutcome
 from xnat_client.release.spellings import Secret
+from xnat_client.sharing.home import Home
 
 RELEASE_DIR, TEXTS_DIR = "release", "texts"
 
@@ -67,8 +68,8 @@ class Assembled:
     criteria_version: str
 
 
-def assemble(material: Material, work_dir: Path) -> Assembled:
-    """Make the release's folder below ``work_dir``.
+def assemble(home: Home, material: Material, work_dir: Path) -> Assembled:
+    """Make the release's folder below ``work_dir``; the site's key signs its manifest.
 
     Raises
     ------
@@ -88,13 +89,13 @@ def assemble(material: Material, work_dir: Path) -> Assembled:
     evidence, criteria_version = _check(material, root, work_dir, found, searcher)
     _write_summary(material, root, evidence, criteria_version)
     evidence[:] = _search_again(root, evidence, found, searcher, material.version)
-    _forget_times(root)
     try:
         digest, files = manifest.write(root, material.request.family, material.request.version)
     except ManifestError as error:
         raise RefusedError(
             f"The folder cannot be a release: {searcher.hides(str(error))}"
         ) from None
+    signature.write(home, root)
     _forget_times(root)
     if manifest.verify(root, digest):
         raise RefusedError("Files of the release changed while it was built. Build it again.")
@@ -149,7 +150,7 @@ def _check(
     found: checks.Findings,
     searcher: Searcher,
 ) -> tuple[list[EvidenceResult], str]:
-    version, scratch, engine = material.version, work_dir / "scratch", material.request.engine
+    version, scratch = material.version, work_dir / "scratch"
     evidence = [
         checks.bids(root, scratch, found, version),
         checks.tables(root, found, version),
@@ -160,8 +161,8 @@ def _check(
     texts_dir = work_dir / TEXTS_DIR
     checks.split_texts(root, texts_dir)
     checked = [
-        checks.check_identity(root, material.secrets, scratch, engine, is_prose=False),
-        checks.check_identity(texts_dir, material.secrets, scratch, engine, is_prose=True),
+        checks.check_identity(root, material.secrets, scratch, is_prose=False),
+        checks.check_identity(texts_dir, material.secrets, scratch, is_prose=True),
     ]
     checks.join_texts(root, texts_dir)
     criteria_version = checked[0].criteria_version

@@ -24,6 +24,7 @@ from xnat_client.errors import (
     ConflictError,
     NotFoundError,
     RefusedByPolicyError,
+    UsageError,
 )
 from xnat_client.release import checks, recording, secret_strings, sources
 from xnat_client.release.all_sessions import Worked, work_on_all
@@ -40,14 +41,18 @@ from xnat_client.release.plan import (
 )
 from xnat_client.release.request import BuildRequest, BuildResult, EvidenceResult, Refusal
 from xnat_client.release.search import Searcher
+from xnat_client.release.server_steps import steps_on
 from xnat_client.release.session_work import Labels, Workshop
 from xnat_client.release.spellings import Secret, SecretKind
 from xnat_client.sharing import actors, clock
 from xnat_client.sharing.actors import Actor
+from xnat_client.sharing.database.tables import Server
 from xnat_client.sharing.link_table import LinkState, LinkTable
 from xnat_client.sharing.records import agreements, people
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from xnat_client.session import XnatServer
     from xnat_client.sharing.database.store import Database
     from xnat_client.sharing.home import Home
@@ -137,8 +142,11 @@ def build_release(  # noqa: PLR0913  # where, what, who, and how it is told
         checks.refuse_telling_texts(request, Searcher(study_secrets))
         table = _link_table(frame)
         labels = give_labels(plan, table)
-        workshop = Workshop(request, frame.quarantine_dir, frame.version)
-        worked = work_on_all(workshop, plan, labels, server.transport, tell)
+        with steps_on(home, server, request, plan, tell) as on_server:
+            workshop = Workshop(request, frame.quarantine_dir, frame.version, on_server)
+            worked = work_on_all(workshop, plan, labels, server.transport, tell)
+        if on_server is not None:
+            worked.secrets.add(Secret(SecretKind.ID, on_server.project_id))
         worked.secrets |= study_secrets
         result = _finish(frame, plan, labels, worked, terms)
         shutil.rmtree(frame.quarantine_dir)
@@ -175,6 +183,8 @@ def _plan(frame: _Frame) -> tuple[Plan, Terms]:
             session, frame.actor, *recording.BUILDERS, now=now, study_pk=study.study_pk
         )
         recording.existing(session, study, request)
+        if request.on_server:
+            _require_service_account(session, frame)
         persons = read_persons(session, study.study_pk)
         terms = Terms()
         if request.agreement_id:
@@ -182,6 +192,16 @@ def _plan(frame: _Frame) -> tuple[Plan, Terms]:
             terms = Terms(request.agreement_id, text.version, text.text, text.sha256)
     frame.tell("choosing sessions by the records of consent")
     return make_plan(study.study_pk, persons, request, frame.server.transport), terms
+
+
+def _require_service_account(session: Session, frame: _Frame) -> None:
+    record = session.get(Server, frame.request.server)
+    account = record.service_account if record is not None else ""
+    if account not in {"", frame.server.credentials.user}:
+        raise UsageError(
+            f"A build on server {frame.request.server} is done by its service account {account}, "
+            "which alone may enter the quarantine project. Give it as --user."
+        )
 
 
 def _only_planned(plan: Plan) -> BuildResult:
@@ -233,6 +253,10 @@ def _link_table(frame: _Frame) -> LinkTable:
         try:
             table = LinkTable.open(frame.home, frame.request.family)
         except NotFoundError:
+            # A table that was there and is lost must come back: new labels would make one
+            # participant two.
+            if recording.is_known(session, frame.request.family):
+                raise
             return LinkTable.create(frame.home, frame.request.family, now=now, destroy_on=day)
     if table.state is LinkState.SEALED:
         raise ConflictError(
@@ -264,7 +288,7 @@ def _finish(
             version=frame.version,
             day=_today(frame),
         )
-        assembled = assemble(material, frame.quarantine_dir)
+        assembled = assemble(frame.home, material, frame.quarantine_dir)
         evidence = assembled.evidence
     else:
         nothing = checks.Findings({}, (), {}, refusals)

@@ -21,6 +21,8 @@ from xnat_client.release.request import BuildRequest, EvidenceResult, Refusal
 from xnat_client.release.search import Searcher, SearchResult
 from xnat_client.release.spellings import Secret, SecretKind
 from xnat_client.release.steps import run_step
+from xnat_client.sharing import evidence
+from xnat_client.sharing.evidence import CheckId
 from xnat_client.sharing.vocabulary import Outcome
 
 _SHOWN = 30
@@ -59,9 +61,11 @@ class Findings:
 
 
 def check_identity(
-    folder: Path, known: Iterable[Secret], scratch_dir: Path, engine: str, *, is_prose: bool
+    folder: Path, known: Iterable[Secret], scratch_dir: Path, *, is_prose: bool
 ) -> IdentityCheck:
     """Run the command ``check-identity`` over a folder with all known strings.
+
+    Always as a process here: the strings are the study's secrets, and go nowhere else.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ def check_identity(
     if is_prose:
         options["criteria"] = _TEXT_CRITERIA
     try:
-        run = run_step("check-identity", (folder, out_dir), options, scratch_dir / "tmp", engine)
+        run = run_step("check-identity", (folder, out_dir), options, scratch_dir / "tmp")
     finally:
         known_path.unlink()
     report_path = out_dir / "report" / "check-identity.json"
@@ -157,7 +161,7 @@ def secrets(
 
 def faces(root: Path, found: Findings, version: str) -> EvidenceResult:
     """Return the evidence that every image that may show a face was defaced."""
-    images = [path.relative_to(root).as_posix() for path in tree.images_of(root)]
+    images = _covered(root, CheckId.FACES)
     without = [image for image in images if image not in found.faces]
     counts = Counter(found.faces[image] for image in images if image in found.faces)
     detail: dict[str, Any] = {"images": len(images), "without_evidence": len(without)}
@@ -184,7 +188,7 @@ def tables(root: Path, found: Findings, version: str) -> EvidenceResult:
 
 def quality(root: Path, found: Findings, version: str) -> EvidenceResult:
     """Return the evidence that quality was measured, or is listed as not measured."""
-    images = [path.relative_to(root).as_posix() for path in tree.images_of(root)]
+    images = _covered(root, CheckId.QUALITY)
     missing = [image for image in images if tree.stem_of(Path(image)) not in found.measured]
     silent = [image for image in missing if image not in found.not_measured]
     detail = {
@@ -194,6 +198,12 @@ def quality(root: Path, found: Findings, version: str) -> EvidenceResult:
     }
     outcome = Outcome.NOT_NEEDED if not images else Outcome.NOT_MET if silent else Outcome.MET
     return _with_refusals("quality", version, outcome, detail, found)
+
+
+def _covered(root: Path, check: CheckId) -> list[str]:
+    """Return what the check must account for: images, and whatever may be a picture of one."""
+    paths = (path.relative_to(root).as_posix() for path in tree.files_of(root))
+    return [path for path in paths if evidence.covers(check, path)]
 
 
 def bids(root: Path, scratch_dir: Path, found: Findings, version: str) -> EvidenceResult:

@@ -271,7 +271,7 @@ def write_summary(
 
 def write_ignored(folder: Path) -> None:
     """Tell BIDS' validator which files are not BIDS' own."""
-    names = ("qc", "evidence", "DUA.md", "manifest.json", "manifest.sha256")
+    names = ("qc", "evidence", "DUA.md", "manifest.json", "manifest.sha256", "manifest.sig.json")
     (folder / ".bidsignore").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 

@@ -18,6 +18,8 @@ from typing import Any
 MANIFEST_NAME = "manifest.json"
 SUMS_NAME = "manifest.sha256"
 OWN_NAMES = frozenset({MANIFEST_NAME, SUMS_NAME})
+SIGNATURE_NAME = "manifest.sig.json"
+"""Beside the manifest and not listed in it; see ``signature``."""
 FORMAT = "winxnat-release-manifest"
 FORMAT_VERSION = 1
 _ALLOWED_DOTTED = frozenset({".bidsignore"})
@@ -73,7 +75,7 @@ def record_files(root: Path) -> list[FileRecord]:
             raise ManifestError(f"{name} is a link or no ordinary file.")
         if folded.setdefault(name.casefold(), relative) != relative:
             raise ManifestError(f"{name} differs from another name only in upper and lower case.")
-        if path.is_dir() or name in OWN_NAMES:
+        if path.is_dir() or name in OWN_NAMES or name == SIGNATURE_NAME:
             continue
         _check_name(name)
         if path.stat().st_nlink != 1:

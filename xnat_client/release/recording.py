@@ -56,6 +56,12 @@ def existing(session: Session, study: Study, request: BuildRequest) -> Release |
     return row
 
 
+def is_known(session: Session, family: str) -> bool:
+    """Tell whether the records have a release of a family, whose labels were then given."""
+    found = sa.select(Release.release_pk).where(Release.family == family)
+    return session.scalars(found).first() is not None
+
+
 def _check_project(session: Session, request: BuildRequest) -> None:
     """Refuse a release project that is not this family's and level's alone."""
     source = sa.select(Study.study_pk).where(
@@ -134,10 +140,10 @@ def add_content(
     content: tuple[str, Sequence[FileRecord]],
     planned: Iterable[PlannedSession],
 ) -> None:
-    """Add what is in the release: files (those of the manifest and its own two), participants."""
+    """Add what is in the release: files (those of the manifest and its own), participants."""
     digest, files = content
     own = []
-    for name in sorted(manifest.OWN_NAMES):
+    for name in sorted({*manifest.OWN_NAMES, manifest.SIGNATURE_NAME}):
         size, sha256, md5 = manifest.digests_of(folder / name)
         own.append(FileRecord(name, size, sha256, md5))
     session.add_all(

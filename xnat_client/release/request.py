@@ -55,6 +55,9 @@ class BuildRequest:
         Of ``participants.tsv``; none unless asked for.
     known_path, map_path : Path or None
         A file of further secret strings (booking numbers); a map for ``dicom-to-bids``.
+    on_server : bool
+        Whether the Container Service of the source project's server runs the steps after
+        scrubbing, in a quarantine project.
     citation : mapping
         ``title``, ``creators`` (list of ``name``, ``orcid``), ``publisher``, ``year``,
         ``funding``, ``ethics``: what stands in the dataset's description and citation.
@@ -81,6 +84,7 @@ class BuildRequest:
     known_path: Path | None = None
     map_path: Path | None = None
     engine: str = "process"
+    on_server: bool = False
     jobs: int = 1
     reports_dir: Path | None = None
     """Where reports of refused sessions go for a person to look at; they may show faces."""

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xnat_client.release import secret_strings, sources, tree
-from xnat_client.release.spellings import Secret
+from xnat_client.release.labels import new_label
+from xnat_client.release.server_steps import COMMANDS as SERVER_COMMANDS
+from xnat_client.release.spellings import Secret, SecretKind
 from xnat_client.release.steps import EXIT_BAD_INPUT, EXIT_UNSAFE, StepRun, run_step
 from xnat_client.sharing.vocabulary import Level
 
 if TYPE_CHECKING:
     from xnat_client.release.plan import PlannedSession
     from xnat_client.release.request import BuildRequest
+    from xnat_client.release.server_steps import ServerSteps
     from xnat_client.transport import Transport
 
 TREE_DIR = "tree"
@@ -56,11 +59,14 @@ class Workshop:
     ----------
     quarantine_dir : Path
         Of this build alone; readable by its owner only.
+    on_server : ServerSteps or None
+        Runs the steps after scrubbing, where they do not run here.
     """
 
     request: BuildRequest
     quarantine_dir: Path
     version: str
+    on_server: ServerSteps | None = None
 
 
 @dataclass(slots=True)
@@ -121,6 +127,13 @@ class SessionWork:
         self.tree_dir = self.folder / TREE_DIR
         self._outcome = SessionOutcome()
         self._left_out: Counter[str] = Counter()
+        # Names that sessions have in quarantine on a server: two participants may both have a
+        # ses-1, a project not. They are secret, as they must not be in the release.
+        self._server_names = (
+            {command: new_label(()) for command in sorted(SERVER_COMMANDS)}
+            if workshop.on_server is not None
+            else {}
+        )
 
     def run(self, transport: Transport) -> SessionOutcome:
         """Do the work, or take over what an earlier build has finished.
@@ -169,6 +182,7 @@ class SessionWork:
     def _gather_secrets(self, transport: Transport, source_dir: Path) -> None:
         found, _ = sources.session_secrets(transport, self._planned.source)
         found |= self._planned.files.secrets
+        found |= {Secret(SecretKind.ID, name) for name in self._server_names.values()}
         for path in tree.files_of(source_dir):
             found |= secret_strings.from_headers(path)
         secret_strings.write_known_file(self.folder / _SECRETS_FILE, found)
@@ -177,13 +191,14 @@ class SessionWork:
         self, command: str, source: str, options: Mapping[str, str], check: str
     ) -> tuple[StepRun, Path]:
         out_dir = self.folder / command
-        run = run_step(
-            command,
-            (self.folder / source, out_dir),
-            options,
-            self.folder / "scratch",
-            self._workshop.request.engine,
-        )
+        folders = (self.folder / source, out_dir)
+        on_server = self._workshop.on_server
+        if on_server is not None and command in self._server_names:
+            names = (self._labels.subject, self._server_names[command])
+            run = on_server.run(command, folders, options, names)
+        else:
+            engine = self._workshop.request.engine
+            run = run_step(command, folders, options, self.folder / "scratch", engine)
         if run.version:
             self._outcome.tools[command] = run.version
         if run.is_done or command == "winqc":
@@ -209,19 +224,25 @@ class SessionWork:
         scrubbed = Path("scrub-headers", "scrubbed")
         labels = {"subject-label": self._labels.subject, "session-label": self._labels.session}
         self.tree_dir.mkdir()
+        map_path = self._workshop.request.map_path
         for kind, command in (
             (sources.DICOM_DIR, "dicom-to-bids"),
             (sources.RECORDING_DIR, "eeg-to-bids"),
         ):
             if kind not in self._planned.files.kinds:
                 continue
-            options = dict(labels)
-            if command == "dicom-to-bids" and self._workshop.request.map_path is not None:
-                options["map"] = str(self._workshop.request.map_path.absolute())
+            # On a server both come from the quarantine project.
+            options = {} if command in self._server_names else dict(labels)
+            if command == "dicom-to-bids" and map_path is not None and options:
+                options["map"] = str(map_path.absolute())
             run, out_dir = self._step(command, str(scrubbed / kind), options, "bids")
             for row in run.accounted():
                 if row["outcome"] != "done":
                     self._left_out[f"{command}: {row['reason']}"] += 1
+            if command in self._server_names:
+                tree.rename_session(
+                    out_dir / "bids", self._server_names[command], self._labels.session
+                )
             self._take(out_dir / "bids")
         if sources.BIDS_DIR in self._planned.files.kinds:
             self._take(self.folder / scrubbed / sources.BIDS_DIR)
@@ -238,22 +259,33 @@ class SessionWork:
         shutil.copytree(found[0], self.tree_dir / expected, dirs_exist_ok=True)
 
     def _deface(self) -> None:
+        for image in tree.images_of(self.tree_dir):
+            # ``deface`` leaves them out, and refuses a folder that has nothing else for it.
+            if tree.suffix_of(image) in tree.NOT_DEFACED:
+                self._leave_out_image(image)
         images = tree.images_of(self.tree_dir)
         by_rule = [image for image in images if tree.shows_no_face(image)]
         self._outcome.faces = {self._shown(image): "by rule no face" for image in by_rule}
         if len(by_rule) == len(images):
             return
-        run, out_dir = self._step("deface", TREE_DIR, {}, "faces")
+        # On a server a run that fails leaves no report, by which a person could look.
+        options = {"fail-when-refused": "false"} if "deface" in self._server_names else {}
+        run, out_dir = self._step("deface", TREE_DIR, options, "faces")
         rows = {str(row["subject"]): row for row in run.accounted()}
         for image in set(images) - set(by_rule):
             row = rows.get(tree.stem_of(image), {})
             if row.get("outcome") == "done" and row.get("outputs"):
                 self._take_defaced(image, row, out_dir)
             elif row.get("outcome") == "left-out":
-                self._left_out["deface: a kind of image that it does not handle"] += 1
-                tree.remove_image(image)
+                self._leave_out_image(image)
+            elif row.get("outcome") == "failed":
+                raise _RefusedError("faces", run.said)
             else:
                 raise _RefusedError("faces", "deface does not account for an image.")
+
+    def _leave_out_image(self, image: Path) -> None:
+        self._left_out["deface: a kind of image that it does not handle"] += 1
+        tree.remove_image(image)
 
     def _take_defaced(self, image: Path, row: Mapping[str, Any], out_dir: Path) -> None:
         relative = image.relative_to(self.tree_dir)
@@ -311,7 +343,7 @@ class SessionWork:
         request = self._workshop.request
         lines = [
             f"{_FORM} {self._workshop.version} {self._labels.folder} {request.level.word}",
-            f"{request.engine} {' '.join(sorted(request.leave_out))}",
+            f"{request.engine} {request.on_server} {' '.join(sorted(request.leave_out))}",
             *(_digest_of(path) for path in (request.map_path, request.known_path)),
             *(
                 f"{one.path} {one.file.uri} {one.file.md5} {one.file.size_bytes}"

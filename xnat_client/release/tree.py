@@ -24,6 +24,10 @@ _NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0
 _LINKS = ("IntendedFor", "AssociatedEmptyRoom", "Sources")
 NO_FACE = frozenset({"bold", "sbref", "cbv", "dwi", "asl", "m0scan", "epi"})
 """Suffixes that ``deface`` leaves alone by its own rule; its documentation says why."""
+NOT_DEFACED = frozenset(
+    {"phase", "phase1", "phase2", "phasediff", "fieldmap", "mask", "dseg", "probseg", "defacemask"}
+)
+"""Suffixes that ``deface`` does not handle, phase maps and segmentations: they are not released."""
 _NOT_MR = frozenset({"CT", "PT", "NM"})
 ELECTROPHYSIOLOGY_DIRS = frozenset({"eeg", "meg", "ieeg", "emg"})
 BEHAVIOUR_DIRS = frozenset({"beh"})
@@ -95,6 +99,23 @@ def remove_image(image: Path) -> int:
             path.unlink()
             removed += 1
     return removed
+
+
+def rename_session(root: Path, drawn: str, label: str) -> None:
+    """Give a session its label where it was converted under a drawn one.
+
+    Parameters
+    ----------
+    root : Path
+        A BIDS tree; names, sidecars and tables are changed, as images hold no name.
+    """
+    old, new = f"ses-{drawn}", f"ses-{label}"
+    for path in sorted(root.rglob("*"), reverse=True):
+        if path.is_file() and path.name.endswith((".json", ".tsv")):
+            data = path.read_bytes()
+            path.write_bytes(data.replace(old.encode(), new.encode()))
+        if old in path.name:
+            path.rename(path.with_name(path.name.replace(old, new)))
 
 
 def mend_tables(root: Path) -> None:

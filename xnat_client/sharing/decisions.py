@@ -131,7 +131,10 @@ def fire(  # noqa: PLR0913  # who does what to which release, when
 
 
 def sweep(
-    home: Home, database: Database, now: Callable[[Session], datetime] = clock.now
+    home: Home,
+    database: Database,
+    now: Callable[[Session], datetime] = clock.now,
+    kept: dict[int, FolderObservation] | None = None,
 ) -> list[int]:
     """Send back to draft what was checked or approved on evidence that does not count any more.
 
@@ -142,6 +145,9 @@ def sweep(
     ----------
     now : callable
         Gives the time of the records' clock in a transaction.
+    kept : dict or None
+        What the last sweep of the same process saw, by number of the release; it is brought up to
+        date, and files that were not touched since are not read again.
 
     Returns
     -------
@@ -153,8 +159,14 @@ def sweep(
             sa.select(Release).where(Release.state.in_(_CHECKED)).order_by(Release.release_pk)
         ).all()
     changed = []
+    earlier = {} if kept is None else dict(kept)
+    if kept is not None:
+        kept.clear()
     for release in waiting:
-        seen = observe(evidence.release_folder(home, release))
+        number = release.release_pk
+        seen = observe(evidence.release_folder(home, release), earlier.get(number))
+        if kept is not None:
+            kept[number] = seen
         with database.transaction() as session:
             if send_back_if_stale(session, home, release, now=now(session), folder=seen):
                 changed.append(release.release_pk)

@@ -46,7 +46,7 @@ class CheckId(StrEnum):
 SUMMARY_DIR = "evidence/"
 """Folder of the release's own summary of the checks; only the search for secrets reads it."""
 
-MANIFEST_NAMES = frozenset({"manifest.json", "manifest.sha256"})
+MANIFEST_NAMES = frozenset({"manifest.json", "manifest.sha256", "manifest.sig.json"})
 """Made from all other files and after all checks; ``check`` compares them with the others."""
 
 _TABLES = (".tsv", ".csv", ".tsv.gz")

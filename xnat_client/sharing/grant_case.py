@@ -66,6 +66,12 @@ def person_objections(person: Person | None, *, alone: bool) -> tuple[Finding, .
     )
 
 
+def _about_approver(said: list[str]) -> tuple[Finding, ...]:
+    return tuple(
+        procedure("approver", what, "steward", "Have the right person decide.") for what in said
+    )
+
+
 class RecordedGrantCase:
     """A grant of the records, as ``GrantCase`` asks about it.
 
@@ -141,23 +147,28 @@ class RecordedGrantCase:
 
     def approver_objections(self) -> tuple[Finding, ...]:
         """Return what speaks against who acts."""
-        said = []
-        if self.actor.person_id == self.grant.person_id:
-            said.append("Nobody decides on their own request.")
-        endorses = self.actor.role is Role.LEAD and self.grant.level is Level.EXTERNAL
-        if self.actor.role is not _APPROVER.get(self.grant.level) and not endorses:
+        said = self._decider_objections()
+        if self.actor.role is not _APPROVER.get(self.grant.level):
             said.append(
                 f"A request at level {self.grant.level.word} is not decided by the "
                 f"{self.actor.role.value}."
             )
+        return _about_approver(said)
+
+    def endorser_objections(self) -> tuple[Finding, ...]:
+        """Return what speaks against who agrees to the purpose."""
+        return _about_approver(self._decider_objections())
+
+    def _decider_objections(self) -> list[str]:
+        said = []
+        if self.actor.person_id == self.grant.person_id:
+            said.append("Nobody decides on their own request.")
         everywhere = people.roles_of(
             self.session, self.actor.person_id, None, self.now, everywhere=True
         )
         if Role.ADMINISTRATOR in everywhere:
             said.append("An administrator grants nothing.")
-        return tuple(
-            procedure("approver", what, "steward", "Have the right person decide.") for what in said
-        )
+        return said
 
     def release_objections(self) -> tuple[Finding, ...]:
         """Return what speaks against granting at this level of this family."""

@@ -207,7 +207,7 @@ def fire(  # noqa: PLR0913  # who does what to which grant, when
     case = RecordedGrantCase(session, current, line, actor, at, ends_at or at + LONGEST)
     before = current.state
     target = _machine().target(event, before, case, actor.role)
-    if target is before and event in CLOSING_GRANT_EVENTS:
+    if target is before and event in CLOSING_GRANT_EVENTS and not _is_new_word(case, event, actor):
         return current
     _take_effect(current, case, event, target, actor, ending)
     if not believed:
@@ -215,6 +215,16 @@ def fire(  # noqa: PLR0913  # who does what to which grant, when
     session.flush()
     _log(session, actor, current, event.value, before, at)
     return current
+
+
+def _is_new_word(case: RecordedGrantCase, event: GrantEvent, actor: Actor) -> bool:
+    """Tell whether a person suspends what time had suspended: then time does not open it again."""
+    return (
+        event is GrantEvent.SUSPEND
+        and case.grant.state is GrantState.SUSPENDED
+        and actor.role is not Role.SERVICE
+        and case.is_suspended_by_time()
+    )
 
 
 def _take_effect(  # noqa: PLR0913, PLR0917  # one step of one grant

@@ -24,6 +24,7 @@ from xnat_client.sharing.home import Home
 KEYS_VARIABLE = "WINXNAT_LINK_KEYS"
 _MAGIC = b"winxnat-link-table 1\n"
 _NONCE_BYTES = 12
+_KEY_BYTES = 32
 _OWNER_ONLY = 0o600
 
 
@@ -188,25 +189,32 @@ def read_key(path: Path, family: str) -> bytes:
 
 
 def make_key(path: Path, family: str) -> None:
-    """Make a key in a file that only its owner reads.
+    """Make a key in a file that only its owner reads; one that is there is taken as it is.
+
+    Whoever was interrupted between key and table left a key that opens nothing yet. Taking it,
+    instead of another, also keeps a table readable that is only somewhere else for now: each
+    writing draws its own nonce.
 
     Raises
     ------
     ConflictError
-        There is one already.
+        What is there is no key.
+    UsageError
+        Others can read it.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        write_whole(path, AESGCM.generate_key(256).hex().encode("ascii") + b"\n")
+        return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    except FileExistsError as error:
+        is_key = len(read_key(path, family)) == _KEY_BYTES
+    except ValueError:
+        is_key = False
+    if not is_key:
         raise ConflictError(
-            f"There is a key for family {family} already but no table. "
-            "Find out which table it opens before you put it elsewhere."
-        ) from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(AESGCM.generate_key(256).hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+            f"Where the key of family {family} belongs is a file that is no key, so it opens no "
+            "table. Look at it, and take it away."
+        )
 
 
 def write_whole(path: Path, content: bytes) -> None:

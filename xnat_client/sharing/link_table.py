@@ -80,12 +80,12 @@ class LinkTable:
     def create(
         cls, home: Home, family: str, *, now: datetime, destroy_on: date | None = None
     ) -> LinkTable:
-        """Make an empty table and its key.
+        """Make an empty table and its key; a key without a table is taken (see ``make_key``).
 
         Raises
         ------
         ConflictError
-            There is a table, or a key, of that family already.
+            There is a table of that family already, or no key where its key belongs.
         """
         path, key_file = table_path(home, family), key_path(home, family)
         if path.exists():

@@ -11,12 +11,11 @@ from datetime import UTC, datetime, time, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from xnat_client.sharing import approvals, trusted
+from xnat_client.sharing import approvals, clock, trusted
 from xnat_client.sharing.approvals import Decision
 from xnat_client.sharing.audit import chain
 from xnat_client.sharing.database.tables import (
     AuditEntry,
-    ClockMark,
     ConsentForm,
     ConsentRecord,
     Release,
@@ -158,5 +157,5 @@ def _waiver(session: Session, release: Release) -> Statement | None:
 
 def not_before_mark(session: Session, now: datetime) -> datetime:
     """Return a time that is not earlier than any the records have seen; nothing is written."""
-    latest = session.execute(sa.select(ClockMark.latest_at)).scalar_one_or_none()
+    latest = clock.latest_seen(session)
     return now if latest is None else max(now, latest)

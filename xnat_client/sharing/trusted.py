@@ -8,24 +8,11 @@ Entries of the log that do not fit their own hash seal nothing. Not here: the se
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from xnat_client.sharing.audit import chain, seals
-from xnat_client.sharing.database.tables import AuditEntry, Base
-
-_KEPT = "winxnat.last-seals"
-
-
-@dataclass
-class _Kept:
-    """The last seals of all rows as far as the log was read in this session."""
-
-    sequence: int = 0
-    hash: str = chain.FIRST_HASH
-    seals: dict[tuple[str, str], str] = field(default_factory=dict)
+from xnat_client.sharing.audit import chain, overwriting, seals
+from xnat_client.sharing.database.tables import Base
 
 
 def is_sealed(session: Session, row: Base) -> bool:
@@ -54,26 +41,4 @@ def none_is_missing(session: Session, kind: type[Base], rows: Iterable[Base]) ->
 def _last_seals(session: Session) -> dict[tuple[str, str], str]:
     # What this transaction wrote itself is sealed before it is compared.
     chain.seal_rest(session)
-    kept: _Kept = session.info.get(_KEPT) or _Kept()
-    if kept.sequence and _hash_of(session, kept.sequence) != kept.hash:
-        kept = _Kept()  # a part of the transaction was taken back since
-    newer = (
-        sa.select(AuditEntry)
-        .where(AuditEntry.sequence > kept.sequence)
-        .order_by(AuditEntry.sequence)
-    )
-    for entry in session.scalars(newer):
-        kept.sequence, kept.hash = entry.sequence, entry.hash
-        if chain.entry_hash(entry) != entry.hash:
-            continue
-        for table, rows in entry.sealed.items():
-            for key, digest in rows.items():
-                kept.seals[table, key] = digest
-    session.info[_KEPT] = kept
-    return kept.seals
-
-
-def _hash_of(session: Session, sequence: int) -> str | None:
-    return session.execute(
-        sa.select(AuditEntry.hash).where(AuditEntry.sequence == sequence)
-    ).scalar_one_or_none()
+    return overwriting.last_seals(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -14,19 +15,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.builders import canaries, sharing
 from xnat_client.cli import main
 from xnat_client.errors import (
     ConflictError,
     NotAllowedError,
+    NotFoundError,
     RefusedByPolicyError,
     UsageError,
 )
 from xnat_client.release import manifest
 from xnat_client.release.build import build_release
 from xnat_client.release.request import BuildResult
-from xnat_client.sharing import clock, evidence
+from xnat_client.sharing import clock, evidence, site_key
 from xnat_client.sharing.database.tables import (
     AuditEntry,
     Evidence,
@@ -34,17 +37,22 @@ from xnat_client.sharing.database.tables import (
     ReleaseFile,
     ReleaseParticipant,
 )
-from xnat_client.sharing.home import DATABASE_VARIABLE
-from xnat_client.sharing.link_table import LinkState, LinkTable
+from xnat_client.sharing.home import DATABASE_VARIABLE, Home
+from xnat_client.sharing.link_table import LinkState, LinkTable, table_path
 from xnat_client.sharing.records import consent as consents
 from xnat_client.sharing.records.consent import ConsentLine
-from xnat_client.sharing.vocabulary import ConsentEvent, Level, Outcome, ReleaseState, Role
+from xnat_client.sharing.vocabulary import (
+    ConsentEvent,
+    DataType,
+    Level,
+    Outcome,
+    ReleaseState,
+    Role,
+)
 from xnat_client.upload.scan import choose_study, scan_folder
 from xnat_client.upload.send import UploadTarget, upload_session
 
-from .conftest import Maker, Releasing, consent
-
-Built = tuple[Releasing, BuildResult]
+from .conftest import HEAD, Built, Maker, Releasing, consent
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ def test_the_canary_study_is_released_whole_with_every_check_met(canary_study: B
     assert outcomes == dict.fromkeys(
         ("headers", "faces", "secrets", "tables", "quality", "bids"), Outcome.MET
     )
-    assert (result.participants, result.sessions, result.refusals) == (3, 3, ())
+    assert (result.participants, result.sessions, result.refusals) == (4, 4, ())
 
 
 def test_the_data_are_still_data(canary_study: Built) -> None:
@@ -184,7 +192,8 @@ def test_only_the_sealed_link_table_links_a_label_to_a_participant(canary_study:
         custodian = releasing.site.acting(Role.CUSTODIAN)
         now = clock.now(session)
         found = [
-            table.lookup(session, custodian, label, 1, now=now)[""] for label in canaries.SUBJECTS
+            table.lookup(session, custodian, label, 1, now=now)[""]
+            for label in (*canaries.SUBJECTS, HEAD)
         ]
 
     assert table.state is LinkState.SEALED
@@ -245,7 +254,7 @@ def mixed_study(make_releasing: Maker) -> Releasing:
     releasing = make_releasing("mixed")
     transport = releasing.server.transport
     for label in ("Kleiber41", "Kleiber43", "Kleiber44"):
-        files = canaries.bids_files(label)
+        files = canaries.with_phase_map(label)
         canaries.put_bids_session(transport, releasing.project_id, label, files)
     files = canaries.with_undefaceable_head("Kleiber42")
     canaries.put_bids_session(transport, releasing.project_id, "Kleiber42", files)
@@ -321,6 +330,80 @@ def test_what_deface_refuses_is_not_in_the_release_and_spoils_it(
     assert state is ReleaseState.DRAFT
 
 
+def test_a_session_of_which_only_phase_maps_cannot_be_defaced_goes_in_without_them(
+    refused: BuildResult,
+) -> None:
+    assert refused.folder is not None
+
+    names = {path.name.rpartition("_")[2] for path in refused.folder.rglob("sub-*.nii.gz")}
+
+    assert names == {"bold.nii.gz"}
+    assert refused.left_out["deface: a kind of image that it does not handle"] == 1
+
+
+def test_the_site_s_signature_is_of_the_manifest_and_of_no_other(
+    mixed_study: Releasing, refused: BuildResult, tmp_path: Path
+) -> None:
+    assert refused.folder is not None
+    key = site_key.public_key(mixed_study.home)
+    other = site_key.public_key(Home(tmp_path, ""))
+    document = json.loads((refused.folder / "manifest.sig.json").read_text())
+    signed = b"winxnat release manifest\n" + (refused.folder / "manifest.json").read_bytes()
+
+    # Another way to the same: raises where the signature is not of these bytes and this key.
+    Ed25519PublicKey.from_public_bytes(base64.b64decode(key)).verify(
+        base64.b64decode(document["signature"]), signed
+    )
+
+    command = ["release", "verify", str(refused.folder), "--key"]
+    assert main.run([*command, key]) == 0
+    assert main.run([*command, other]) == 3
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_family_whose_link_table_is_lost_gets_no_new_labels(
+    mixed_study: Releasing, tmp_path: Path
+) -> None:
+    path = table_path(mixed_study.home, mixed_study.family)
+    path.rename(tmp_path / path.name)
+
+    with pytest.raises(NotFoundError, match="no link table"):
+        mixed_study.build()
+
+    (tmp_path / path.name).rename(path)
+
+
+def test_a_withdrawal_during_the_build_stops_it(
+    mixed_study: Releasing, refused: BuildResult
+) -> None:
+    assert refused.folder is not None
+    number = refused.refusals[0].participant
+
+    def say(line: ConsentLine) -> None:
+        with mixed_study.database.transaction() as session:
+            team = mixed_study.site.acting(Role.STUDY_TEAM)
+            consents.record(session, team, number, line, now=clock.now(session))
+
+    def withdraw(sentence: str) -> None:
+        if "putting the dataset together" in sentence:
+            say(ConsentLine(ConsentEvent.NO_FURTHER_SHARING, date(2026, 2, 1)))
+
+    with pytest.raises(RefusedByPolicyError, match=f"Participant {number} may no longer"):
+        build_release(
+            mixed_study.home, mixed_study.database, mixed_study.server,
+            mixed_study.request(leave_out=("anat",)), mixed_study.site.acting(Role.STUDY_TEAM),
+            tell=withdraw,
+        )  # fmt: skip
+
+    assert manifest.verify(refused.folder, refused.manifest_sha256) == []
+    with pytest.raises(RefusedByPolicyError, match="consent withdrawn"):
+        mixed_study.build(sessions=("Kleiber42_MR1",))
+    again = ConsentLine(
+        ConsentEvent.GIVEN, date(2026, 3, 1), *sharing.FORM, Level.OPEN, tuple(DataType)
+    )
+    say(again)
+
+
 def test_without_the_heads_it_is_complete_and_labels_stay(
     mixed_study: Releasing, refused: BuildResult
 ) -> None:
@@ -357,30 +440,6 @@ def test_a_label_hidden_among_voxels_stops_the_session_and_is_not_repeated(
     assert list(releasing.home.quarantine_dir.iterdir()) == []
 
 
-def test_a_withdrawal_during_the_build_stops_it(make_releasing: Maker) -> None:
-    releasing = make_releasing("withdrawn")
-    files = canaries.bids_files("Meise51")
-    canaries.put_bids_session(releasing.server.transport, releasing.project_id, "Meise51", files)
-    number = consent(releasing, "Meise51")
-
-    def withdraw(sentence: str) -> None:
-        if "putting the dataset together" in sentence:
-            with releasing.database.transaction() as session:
-                line = ConsentLine(ConsentEvent.NO_FURTHER_SHARING, date(2026, 2, 1))
-                team = releasing.site.acting(Role.STUDY_TEAM)
-                consents.record(session, team, number, line, now=clock.now(session))
-
-    with pytest.raises(RefusedByPolicyError, match=f"Participant {number} may no longer"):
-        build_release(
-            releasing.home, releasing.database, releasing.server, releasing.request(),
-            releasing.site.acting(Role.STUDY_TEAM), tell=withdraw,
-        )  # fmt: skip
-
-    assert not (releasing.home.releases_dir / releasing.family).exists()
-    with pytest.raises(RefusedByPolicyError, match="consent withdrawn"):
-        releasing.build()
-
-
 @pytest.mark.samples
 def test_a_real_session_is_released_with_every_check_met(
     make_releasing: Maker, samples: Path
@@ -396,6 +455,20 @@ def test_a_real_session_is_released_with_every_check_met(
     assert result.is_complete, [(one.check_id, one.detail) for one in result.evidence]
     assert result.folder is not None
     assert list(result.folder.rglob("*_bold.nii.gz"))
+
+
+@pytest.mark.docker
+def test_a_build_in_containers_meets_every_check_too(make_releasing: Maker) -> None:
+    releasing = make_releasing("docker")
+    files = canaries.bids_files("Dohle81")
+    canaries.put_bids_session(releasing.server.transport, releasing.project_id, "Dohle81", files)
+    consent(releasing, "Dohle81")
+
+    result = releasing.build(engine="docker")
+
+    assert result.is_complete, [(one.check_id, one.detail) for one in result.evidence]
+    assert result.folder is not None
+    assert {path.owner() for path in result.folder.rglob("*")} == {result.folder.owner()}
 
 
 @pytest.mark.slow

@@ -415,3 +415,32 @@ def test_the_worst_comes_first():
     drifts: list[Drift] = compare({"REL": RELEASE}, a_site(project, sharing_banned=False), RULES)
 
     assert [one.severity for one in drifts] == [Severity.CRITICAL, Severity.HIGH, Severity.LOW]
+
+
+LOST = ObservedProject(
+    "LOST", Accessibility.PUBLIC, "public", (SERVICE, Member("reader", "collaborator")), NOTHING
+)
+
+
+def test_a_project_that_the_service_alone_owns_is_a_lost_release_and_is_closed() -> None:
+    """Restored records may lack the row of a release; its project is closed to everybody."""
+    rules = replace(RULES, service_login="service")
+
+    found = {one.repair for one in compare({}, a_site(LOST), rules) if one.project_id == "LOST"}
+
+    assert found == {None, MakePrivate("LOST"), RemoveMember("LOST", LOST.members[1])}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "members", [(SERVICE, Member("lead", "owner")), (Member("lead", "owner"),), (), None]
+)
+def test_any_other_undeclared_project_is_reported_and_left(
+    members: tuple[Member, ...] | None,
+) -> None:
+    """What people own may be somebody's work: it counts as open, and a person decides."""
+    rules = replace(RULES, service_login="service")
+    project = replace(LOST, members=members)
+
+    found = [one for one in compare({}, a_site(project), rules) if one.project_id == "LOST"]
+
+    assert [(one.severity, one.repair) for one in found] == [(Severity.HIGH, None)]

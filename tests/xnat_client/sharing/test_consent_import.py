@@ -128,6 +128,16 @@ def test_what_is_not_understood_is_refused(site: Site, take_over: Import):
     assert lines_on_record(site) == 2
 
 
+def test_rows_that_differ_in_capitals_only_are_not_two_participants(take_over: Import):
+    """The first stands; the other would be a second history of one person."""
+    rows = ("N1,2026-02-03,1,1,1,0,0,1,0,2", "n1,2026-02-03,1,1,1,0,0,1,0,2")
+
+    result = take_over(*rows, leave_refused=True)
+
+    assert [one.outcome.value for one in result.rows] == ["added", "refused"]
+    assert "capitals only" in result.rows[1].reason
+
+
 def test_one_bad_row_holds_all_back(site: Site, take_over: Import):
     """Nothing is half imported."""
     result = take_over("N1,2026-02-03,1,1,1,0,0,1,0,2", "N2,,1,1,1,0,0,1,0,2")

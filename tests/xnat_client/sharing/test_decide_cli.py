@@ -11,7 +11,7 @@ import pytest
 from tests.builders import decided
 from tests.builders.sharing import Site
 from xnat_client.cli.main import run
-from xnat_client.cli.sharing.decide import PASSPHRASE_VARIABLE
+from xnat_client.cli.sharing.keys import PASSPHRASE_VARIABLE
 from xnat_client.sharing import link_file, signing
 from xnat_client.sharing.database.tables import Release
 from xnat_client.sharing.home import Home

@@ -14,7 +14,7 @@ from tests.builders import decided
 from tests.builders.sharing import FORM, Site
 from xnat_client.errors import ConflictError, NotAllowedError, RefusedByPolicyError, UsageError
 from xnat_client.sharing import grants, link_file
-from xnat_client.sharing.actors import Actor
+from xnat_client.sharing.actors import Actor, service
 from xnat_client.sharing.database.tables import ConsentForm, Grant, Person, Release
 from xnat_client.sharing.grants import Ending, NewGrant
 from xnat_client.sharing.home import Home
@@ -77,6 +77,19 @@ def test_clock_turned_back_brings_no_reader_back(
     """Once the records have seen a time after the end, an earlier one is not believed."""
     assert grants.readers_of(session, release, now) == {reader}
     grants.clock.now(session, lambda: now + 400 * DAY)
+
+    assert grant.state is GrantState.ACTIVE
+    assert grants.readers_of(session, release, now) == set()
+
+
+def test_removing_the_clocks_mark_brings_no_reader_back(
+    session: Session, site: Site, release: Release, grant: Grant, now: datetime
+) -> None:
+    """The log's last entry says how late it is, whatever became of the row of the clock."""
+    people.set_active(session, site.acting(Role.OFFICER), site.members[0], active=False,
+                      now=now + 400 * DAY)  # fmt: skip
+    session.execute(sa.text("DELETE FROM clock_mark"))
+    session.expire_all()
 
     assert grant.state is GrantState.ACTIVE
     assert grants.readers_of(session, release, now) == set()
@@ -166,6 +179,37 @@ def test_what_a_person_suspended_the_reader_does_not_open_again(
     renewed = grants.fire(session, steward, grant, GrantEvent.RENEW, now=now)
 
     assert (renewed.state, renewed.ends_at) == (GrantState.ACTIVE, end)
+
+
+def test_what_a_person_suspends_after_time_did_stays_suspended(
+    session: Session, site: Site, release: Release, grant: Grant, now: datetime
+) -> None:
+    """A steward's doubt counts also where a newer agreement had closed the grant before."""
+    decided.accept(session, grant.person_id, Role.EXTERNAL, now=now, family=release.family,
+                   text=decided.AGREEMENT)  # fmt: skip
+    grants.fire(session, service("a newer agreement"), grant, GrantEvent.SUSPEND, now=now)
+    grants.fire(session, site.acting(Role.STEWARD), grant, GrantEvent.SUSPEND, now=now)
+    own = Actor(grant.person_id, Role.EXTERNAL, "please")
+
+    with pytest.raises(RefusedByPolicyError, match="suspended"):
+        grants.fire(session, own, grant, GrantEvent.RENEW, now=now)
+
+
+def test_lead_alone_lets_no_outsider_in(
+    session: Session, site: Site, release: Release, reader: str, now: datetime
+) -> None:
+    """At level external the steward decides; the lead can agree to the purpose, and no more."""
+    own, lead = Actor(reader, Role.EXTERNAL, "my research"), site.acting(Role.LEAD)
+    asked = NewGrant(reader, release.family, release.level, "a study of heads")
+    grant = grants.request(session, own, asked, now=now)
+    decided.accept(session, reader, Role.EXTERNAL, now=now, family=release.family,
+                   text=decided.AGREEMENT)  # fmt: skip
+    grants.fire(session, own, grant, GrantEvent.ACCEPT, now=now)
+    grants.fire(session, lead, grant, GrantEvent.ENDORSE, now=now)
+
+    with pytest.raises(RefusedByPolicyError, match="not decided by the lead"):
+        grants.fire(session, lead, grant, GrantEvent.APPROVE, now=now)
+    assert grants.readers_of(session, release, now) == set()
 
 
 def test_nobody_accepts_or_asks_for_somebody_else(

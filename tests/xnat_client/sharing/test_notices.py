@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.message import EmailMessage
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope
-from aiosmtpd.smtp import Session as SmtpSession
 
+from tests.builders.mail_sink import Sink, mail_server
 from tests.builders.released import add_release
 from tests.builders.sharing import Site
 from xnat_client.errors import NotFoundError, UnreachableError, UsageError
@@ -29,56 +21,6 @@ from xnat_client.sharing.mail import Encryption, MailSettings, is_address, open_
 from xnat_client.sharing.notices import Delivery, NewNotice, NoticeKind
 
 TOKEN = re.compile(r"^    ([A-Za-z0-9_-]{43})\s*$", re.MULTILINE)
-
-
-@dataclass
-class Sink:
-    """A mail server that keeps what it is given, and refuses addresses that it is told to."""
-
-    port: int = 0
-    refused: set[str] = field(default_factory=set)
-    received: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
-
-    async def handle_RCPT(  # noqa: N802  # the library's name
-        self, _server: SMTP, _session: SmtpSession, envelope: Envelope, address: str, _opts: object
-    ) -> str:
-        """Take a recipient, or refuse it."""
-        if address in self.refused:
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(  # noqa: N802  # the library's name
-        self, _server: SMTP, _session: SmtpSession, envelope: Envelope
-    ) -> str:
-        """Keep a message."""
-        message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
-        assert isinstance(message, EmailMessage)
-        self.received.append((envelope.rcpt_tos, message))
-        return "250 OK"
-
-    @property
-    def settings(self) -> MailSettings:
-        """How to reach it."""
-        return MailSettings("127.0.0.1", self.port, "data@centre.test", Encryption.NONE)
-
-    def texts(self) -> list[str]:
-        """Return the texts of all messages, in the order of their arrival."""
-        return [message.get_content().replace("\r\n", "\n") for _, message in self.received]
-
-
-@contextmanager
-def mail_server() -> Iterator[Sink]:
-    sink = Sink()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        sink.port = probe.getsockname()[1]
-    controller = Controller(sink, hostname="127.0.0.1", port=sink.port)
-    controller.start()
-    try:
-        yield sink
-    finally:
-        controller.stop()
 
 
 @pytest.fixture

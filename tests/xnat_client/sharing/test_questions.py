@@ -221,6 +221,18 @@ def test_what_a_server_showed_beyond_is_told(site: Site, now: datetime) -> None:
                     closed_at=day(now, 2),
                 )
             )
+        # A reader who was missing on the server could read less, not more.
+        session.add(
+            Exposure(
+                server=release.server,
+                project_id=release.project_id,
+                drift=DriftClass.UNDER_EXPOSED,
+                severity=Severity.LOW,
+                what="1 declared readers have no account",
+                last_good_at=now,
+                found_at=now,
+            )
+        )
 
     with site.records.transaction() as session:
         (one,) = openings(session, session.get_one(Release, release.release_pk))

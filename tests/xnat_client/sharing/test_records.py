@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from tests.builders import decided
 from tests.builders.sharing import FORM, INSIDE, OUTSIDE, Site
 from xnat_client.errors import (
     BadInputError,
@@ -40,6 +41,7 @@ from xnat_client.sharing.records import (
 )
 from xnat_client.sharing.records.criteria import CriteriaFile
 from xnat_client.sharing.records.forms import FormScope
+from xnat_client.sharing.records.rights import Rights
 from xnat_client.sharing.records.studies import StudyFacts
 from xnat_client.sharing.vocabulary import DataType, Level, Role, ServerSide
 
@@ -90,7 +92,7 @@ def refused(site: Site, now: datetime) -> list[tuple[Act, type[XnatClientError]]
             lambda s: forms.add_form(s, officer, FormScope(*FORM, Level.NAMED, ()), now=now),
             ConflictError,
         ),
-        (state("rights", "All rights are ours.", steward), NotAllowedError),
+        (state("rights", decided.RIGHTS.text, steward), NotAllowedError),
         (state("rights", "ok", lead), UsageError),
         (state("headers", "They are clean, believe me.", steward), UsageError),
         (state("risk", "The risk is negligible.", officer, 99), UsageError),
@@ -177,6 +179,15 @@ def test_participants_are_added_once(site: Site, now: datetime):
         assert (row.xnat_subject_id, old.xnat_subject_id) == ("XNAT_S9", "XNAT_SRC001")
 
 
+def test_a_label_in_other_capitals_is_no_new_participant(site: Site, now: datetime):
+    """Else one person had two histories, and a withdrawal would reach one of them only."""
+    with site.records.transaction() as session:
+        team = site.acting(Role.STUDY_TEAM)
+
+        with pytest.raises(UsageError, match="capitals"):
+            participants.add_all(session, team, site.study_pk, {"src001": ""}, now=now)
+
+
 def test_releases_that_rest_on_a_form_are_found(site: Site, now: datetime):
     """In one question, when a form is judged insufficient."""
     with site.records.transaction() as session:
@@ -204,9 +215,7 @@ def test_a_revoked_statement_is_not_in_force(site: Site, now: datetime):
     """It stays on record all the same; who made it may take it back."""
     with site.records.transaction() as session:
         lead = site.acting(Role.LEAD)
-        row = statements.state(
-            session, lead, site.study_pk, "rights", "All rights are with the institute.", now=now
-        )
+        row = statements.state(session, lead, site.study_pk, "rights", decided.RIGHTS.text, now=now)
         assert statements.in_force(session, site.study_pk, "rights") == [row]
         statements.revoke(session, lead, row.statement_pk, now=now)
 
@@ -320,3 +329,26 @@ def test_role_assignments_are_never_deleted(site: Site, now: datetime):
         )
 
         assert session.scalars(query).all() == [now]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All rights are with the institute, and nobody else has any.",
+        decided.RIGHTS.text.rpartition("\n")[0],
+        decided.RIGHTS.text.replace("None applies to it.", "no"),
+        decided.RIGHTS.text.replace("Export control", "Exports"),
+        decided.RIGHTS.text + "\nExport control: None applies to it.",
+    ],
+)
+def test_rights_are_stated_in_three_answers(text: str) -> None:
+    """An unanswered, renamed, or one-word answer is none; what was answered is read back."""
+    assert Rights.read(text) is None
+    assert Rights.read(decided.RIGHTS.text) == decided.RIGHTS
+
+
+def test_an_answer_on_rights_cannot_stand_in_for_the_next() -> None:
+    """A line break in an answer does not make a further line of it."""
+    sly = Rights("Ours.\nThird-party data: none of it", "", "None applies to it.")
+
+    assert Rights.read(sly.text) is None

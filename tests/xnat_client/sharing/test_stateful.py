@@ -54,7 +54,7 @@ class Releases(RuleBasedStateMachine):
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv(link_file.KEYS_VARIABLE, str(folder / "link-keys"))
         self.records = self.stack.enter_context(sharing.fresh_records(folder))
-        self.site = sharing.make_site(self.records)
+        self.site = sharing.quick_site(self.records)
         home_folder = folder / "home"
         home_folder.mkdir(mode=0o700)
         self.home = Home(home_folder, "")

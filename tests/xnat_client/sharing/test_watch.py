@@ -24,8 +24,8 @@ from xnat_client.cli.main import run
 from xnat_client.errors import ConflictError
 from xnat_client.projects import Accessibility, create_project, get_accessibility
 from xnat_client.session import XnatServer
-from xnat_client.sharing import decisions
-from xnat_client.sharing.actors import service
+from xnat_client.sharing import decisions, evidence
+from xnat_client.sharing.actors import Actor, service
 from xnat_client.sharing.clock import system_time
 from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import (
@@ -42,10 +42,11 @@ from xnat_client.sharing.reconcile.cycle import run_cycle
 from xnat_client.sharing.reconcile.exposures import sign_of_life
 from xnat_client.sharing.reconcile.report import CycleReport, Done
 from xnat_client.sharing.reconcile.waiting import last_act, wait
-from xnat_client.sharing.records import consent, declarations, people
+from xnat_client.sharing.records import consent, criteria, declarations, people
 from xnat_client.sharing.records.consent import ConsentLine
 from xnat_client.sharing.server_side import content
-from xnat_client.sharing.server_side.access import list_members, set_accessibility
+from xnat_client.sharing.server_side.access import add_reader, list_members, set_accessibility
+from xnat_client.sharing.server_side.at_once import close_at_once
 from xnat_client.sharing.server_side.publish import apply_release
 from xnat_client.sharing.server_side.site import SharingSite, only_one
 from xnat_client.sharing.vocabulary import (
@@ -642,6 +643,22 @@ def test_watch_once_ends_by_severity(
 
 
 @on_sqlite
+def test_a_cell_that_is_none_is_critical_and_ends_no_watch(
+    command_line: SharingSite, publish: Publish, capsys: pytest.CaptureFixture[str]
+):
+    """An embargo with a time of day, written by another program: said, code 4, no traceback."""
+    publish()
+    with command_line.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE release SET embargo_until = '2030-01-01 00:00:00'")
+    capsys.readouterr()
+
+    code = run(["share", "watch", "--once"])
+
+    assert code == 4
+    assert "winxnat audit verify" in capsys.readouterr().err
+
+
+@on_sqlite
 def test_alive_fails_until_the_loop_has_run(
     command_line: SharingSite, capsys: pytest.CaptureFixture[str]
 ):
@@ -707,3 +724,106 @@ def test_an_account_is_never_taken_for_another_servers(
 
     assert not servers.reads(OUTSIDE, "external1", watched.project_of(world, release_pk))
     assert any("no account on this server" in one.drift.what for one in report.all_found)
+
+
+def _touch_a_file(world: SharingSite, release: Release) -> None:
+    path = evidence.release_folder(world.home, release) / "participants.tsv"
+    path.write_text("participant_id\nsub-002\n")
+
+
+def _adopt_criteria(world: SharingSite, _release: Release) -> None:
+    officer = Actor("p-officer", Role.OFFICER, "a better list")
+    with world.database.transaction() as session:
+        newer = criteria.CriteriaFile("2.0", "c2" * 32)
+        criteria.adopt(session, officer, newer, now=world.now(session))
+
+
+def _older_checks(world: SharingSite, release: Release) -> None:
+    with world.database.transaction() as session:
+        decided.add_evidence(session, release, now=world.now(session), version="0.0.1")
+
+
+@on_sqlite
+@pytest.mark.parametrize("change", [_touch_a_file, _adopt_criteria, _older_checks])
+def test_a_cycle_sends_back_what_waits_on_evidence_that_became_stale(
+    world: SharingSite, approve: Publish, change: Callable[[SharingSite, Release], None]
+) -> None:
+    """A changed file, new criteria, another version of the checks: a draft again, by itself."""
+    release_pk = approve()
+    run_cycle(world)
+    before = state_of(world, release_pk)
+    with world.database.transaction() as session:
+        release = session.get_one(Release, release_pk)
+    change(world, release)
+
+    run_cycle(world)
+
+    assert before == (ReleaseState.APPROVED, False)
+    assert state_of(world, release_pk) == (ReleaseState.DRAFT, False)
+
+
+@on_sqlite
+def test_a_release_project_that_restored_records_do_not_know_is_closed(
+    world: SharingSite, servers: Servers
+) -> None:
+    """The service alone owns it, it is public and has a reader: closed, and reported."""
+    outside = servers.service[OUTSIDE]
+    create_project(outside, "LOST_RELEASE")
+    set_accessibility(outside, "LOST_RELEASE", Accessibility.PUBLIC)
+    add_reader(outside, "LOST_RELEASE", "external1")
+
+    report = run_cycle(world)
+
+    assert sorted(critical(report)) == [
+        (DriftClass.OVER_EXPOSED_LEVEL, Done.REPAIRED),
+        (DriftClass.OVER_EXPOSED_PEOPLE, Done.REPAIRED),
+    ]
+    assert get_accessibility(outside, "LOST_RELEASE") is Accessibility.PRIVATE
+    assert not servers.reads(OUTSIDE, "external1", "LOST_RELEASE")
+
+
+@on_sqlite
+def test_suspending_closes_on_the_server_in_the_same_moment(
+    world: SharingSite, servers: Servers, publish: Publish, site: Site
+) -> None:
+    """With the service account at hand nobody reads it before the loop has run."""
+    release_pk = publish(level=Level.OPEN)
+    project = watched.project_of(world, release_pk)
+    readable_before = servers.reads(OUTSIDE, "outsider", project)
+    with world.database.transaction() as session:
+        release = session.get_one(Release, release_pk)
+        lead = site.acting(Role.LEAD)
+        decisions.fire(
+            session, world.home, lead, release, ReleaseEvent.SUSPEND, now=world.now(session)
+        )
+
+    done = close_at_once(
+        world.home, world.database, [release_pk], "a test suspended it", world.log_in
+    )
+
+    assert (len(done.closed), done.waiting) == (1, ())
+    assert readable_before
+    assert not servers.reads(OUTSIDE, "outsider", project)
+
+
+@on_sqlite
+def test_closing_at_once_never_fails_the_act(
+    world: SharingSite, publish: Publish, site: Site, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A password is at hand but the server is not there: suspended, and the loop is named."""
+    release_pk = publish()
+    with world.database.transaction() as session:
+        release = session.get_one(Release, release_pk)
+        session.get_one(Server, OUTSIDE).address = "http://127.0.0.1:9"
+    monkeypatch.setenv("XNAT_USER", "releaser")
+    monkeypatch.setenv("XNAT_PASS", watched.PASSWORD)
+    lead = ["--person", site.lead, "--role", "lead", "--reason", "a test"]
+
+    code = run(["release", "suspend", release.family, release.version, *lead])
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "is suspended." in said
+    assert "the loop (winxnat share watch) does it" in said
+    assert state_of(world, release_pk) == (ReleaseState.SUSPENDED, False)

@@ -77,6 +77,10 @@ continued by the same command."""
     "--engine", type=click.Choice(["process", "docker"]), default="process", show_default=True,
     help="What runs the steps.",
 )  # fmt: skip
+@click.option(
+    "--on-server", is_flag=True,
+    help="Scrub here; have the Container Service run the other steps in a quarantine project.",
+)  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Sessions worked on at a time.")  # fmt: skip
 @click.option(
@@ -110,6 +114,8 @@ def build(  # noqa: PLR0913  # one parameter for each group of options
             study = _study(session, options["project"], options["source"])
             record = session.get(Server, study.server)
             address = record.address if record is not None else None
+            if options["on_server"] and record is not None:
+                user = user or record.service_account or None
         request = _request(study.server, options)
         settings = transfer_settings(4)
         with open_server(address, user, settings) as server:
@@ -173,6 +179,7 @@ def _request(server: str, options: dict[str, Any]) -> BuildRequest:
         known_path=options["known_path"],
         map_path=options["map_path"],
         engine=options["engine"],
+        on_server=options["on_server"],
         jobs=options["jobs"],
         reports_dir=options["reports_dir"],
     )
@@ -251,12 +258,19 @@ and is listed."""
 )
 @click.argument("folder", type=_FOLDER)
 @click.option("--expect", default="", help="SHA-256 by which the release was announced.")
+@click.option(
+    "--key", "public_key", default="", help="The site's public key (base64): who built it?"
+)
 @json_option
-def verify(*, folder: Path, expect: str, as_json: bool) -> int:
+def verify(*, folder: Path, expect: str, public_key: str, as_json: bool) -> int:
     """Run ``winxnat release verify``."""
     from xnat_client.release import manifest  # noqa: PLC0415  # see build
 
     problems = manifest.verify(folder, expect)
+    if public_key:
+        from xnat_client.release import signature  # noqa: PLC0415  # needs more than the rest
+
+        problems += signature.verify(folder, public_key)
     if as_json:
         print_json({"whole": not problems, "problems": [asdict(one) for one in problems]})
     else:

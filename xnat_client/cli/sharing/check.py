@@ -13,7 +13,7 @@ from xnat_client.cli.sharing.acting import Records, reading
 from xnat_client.cli.sharing.naming import release_named
 from xnat_client.errors import EXIT_DONE, EXIT_UNSAFE, UsageError
 from xnat_client.sharing import evidence
-from xnat_client.sharing.check import check_project, check_release
+from xnat_client.sharing.check import check_project, check_release, old_evidence
 from xnat_client.sharing.check.folder import FolderObservation, observe
 from xnat_client.sharing.database.tables import Release, Study
 from xnat_client.sharing.finding import Finding, blocking
@@ -41,14 +41,17 @@ def check(
 ) -> int:
     """Run ``winxnat share check``."""
     level = Level.from_word(word)
-    seen = _observe(records, name)
+    seen, checks = _observe(records, name), ""
     with records.transaction() as (session, now):
         study = studies.study_of(session, project, server)
         if name is None:
             found = check_project(session, records.home, study, level, now=now)
         else:
             release = _release_of(session, study, name)
+            checks = old_evidence.status(session, release, now)
             found = check_release(session, records.home, release, level, now=now, folder=seen)
+    if checks:
+        click.echo(checks, err=True)
     _show(records, project, level, name, found)
     return EXIT_UNSAFE if blocking(found) else EXIT_DONE
 
@@ -70,7 +73,11 @@ def _release_of(session: Session, study: Study, name: str) -> Release:
 
 
 def _show(
-    records: Records, project: str, level: Level, name: str | None, found: list[Finding]
+    records: Records,
+    project: str,
+    level: Level,
+    name: str | None,
+    found: list[Finding],
 ) -> None:
     document = {
         "project": project,

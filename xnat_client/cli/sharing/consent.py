@@ -18,6 +18,7 @@ import click
 from sqlalchemy.orm import Session
 
 from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.cli.sharing.closing import lines_of_closing
 from xnat_client.errors import EXIT_BAD_INPUT, EXIT_DONE, UsageError
 from xnat_client.sharing import tombstones, withdrawal
 from xnat_client.sharing.database.tables import Participant
@@ -26,6 +27,7 @@ from xnat_client.sharing.records import consent_import, participants, studies
 from xnat_client.sharing.records.consent import ConsentLine, Effective
 from xnat_client.sharing.records.consent_columns import read_columns
 from xnat_client.sharing.records.consent_import import ImportResult, ImportRules
+from xnat_client.sharing.server_side.at_once import close_at_once
 from xnat_client.sharing.vocabulary import ConsentEvent, DataType, Level
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -309,7 +311,11 @@ def withdraw(  # noqa: PLR0913  # one parameter for each option
     lines = [f"recorded: {event} of participant {number}"]
     lines += [f"release {one.name}: {one.effect.value}" for one in done.releases]
     lines += [f"to do: {task}" for task in done.tasks]
-    work.show(asdict(done), "\n".join(lines))
+    closed = [one.release_pk for one in done.releases if one.effect is withdrawal.Effect.CLOSED]
+    why = f"The consent of participant {number} was withdrawn."
+    on_servers = close_at_once(work.home, work.database, closed, why)
+    lines += lines_of_closing(on_servers)
+    work.show({**asdict(done), "servers": asdict(on_servers)}, "\n".join(lines))
 
 
 def _number(session: Session, study_pk: int, named: str, add: _Add | None = None) -> int:

@@ -1,12 +1,11 @@
-"""``winxnat release list | show | propose | approve | ... | key``: decisions on releases.
+"""``winxnat release list | show | propose | approve | ...``: decisions on releases.
 
-Not here: the rules (``sharing.machines.release_machine``), publishing on a server (``apply``).
+Not here: keys (``keys``), the rules (``sharing.machines.release_machine``), publishing on a server
+(``apply``).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,21 @@ from sqlalchemy.orm import Session
 
 from xnat_client.cli.sharing import findings
 from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.cli.sharing.closing import lines_of_closing
+from xnat_client.cli.sharing.keys import key_option, passphrase
 from xnat_client.cli.sharing.naming import release_of
-from xnat_client.errors import BadInputError, UsageError
-from xnat_client.sharing import approvals, decisions, evidence, signing, telling, tombstones
+from xnat_client.errors import UsageError
+from xnat_client.sharing import approvals, asking, decisions, evidence, signing, telling, tombstones
 from xnat_client.sharing.approvals import Decision, Vote
-from xnat_client.sharing.check import check_release
+from xnat_client.sharing.check import check_release, old_evidence
 from xnat_client.sharing.check.folder import FolderObservation, observe
 from xnat_client.sharing.database.tables import Approval, Release, Study
-from xnat_client.sharing.machines.release_machine import ReleaseEvent
+from xnat_client.sharing.machines.release_machine import CLOSING_EVENTS, ReleaseEvent
+from xnat_client.sharing.server_side.at_once import close_at_once
 from xnat_client.sharing.standing import line
 from xnat_client.sharing.versions import version_key
 from xnat_client.sharing.vocabulary import ReleaseState, WithdrawalReason
 
-PASSPHRASE_VARIABLE = "WINXNAT_KEY_PASSPHRASE"  # noqa: S105  # the variable's name
 _SHORTEST_DIGEST = 12
 
 _family = click.argument("family")
@@ -38,12 +39,6 @@ _manifest = click.option(
     "--manifest",
     required=True,
     help="The manifest's digest as 'release verify' showed it to you, or its first 12 letters.",
-)
-_key = click.option(
-    "--key",
-    "key_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File of your signing key [WINXNAT_SIGNING_KEY].",
 )
 
 
@@ -105,6 +100,7 @@ def show(records: Records, *, family: str, version: str) -> None:
         ).all()
         document = {
             **_document(row, source),
+            "checks": old_evidence.status(session, row, now),
             "findings": [findings.document_of(one) for one in found],
             "decisions": [_decision(one) for one in decided],
             "evidence": [
@@ -124,7 +120,7 @@ def show(records: Records, *, family: str, version: str) -> None:
 
 _SHOWN = (
     *_COLUMNS, "manifest", "requested_by", "embargo_until", "published_at", "suspended_reason",
-    "withdrawn_reason",
+    "withdrawn_reason", "checks",
 )  # fmt: skip
 
 
@@ -176,10 +172,12 @@ def propose(records: Acting, *, family: str, version: str, dry_run: bool) -> Non
     """Check a release and ask the approvers for their decision.
 
     Everything that its level needs is checked now; what is not met is listed (exit code 4) and
-    nothing is changed.
+    nothing is changed. The approvers are told by e-mail, with how much differs from the version
+    before, where WINXNAT_SMTP names a mail server; the proposal stands without it too.
     """
     seen = _observed(records, family, version)
     document: dict[str, Any] = {}
+    question: asking.Question | None = None
     with (
         findings.refusals(as_json=records.as_json),
         suppress(_RehearsedError),
@@ -196,11 +194,18 @@ def propose(records: Acting, *, family: str, version: str, dry_run: bool) -> Non
         document = {**_document(row, source), "dry_run": dry_run}
         if dry_run:
             raise _RehearsedError
+        question = asking.question_of(session, records.home, row, now)
+    asked = asking.ask(question) if question else asking.Asked((), ())
+    document |= {"told": list(asked.told), "not_told": list(asked.not_told)}
     done = "could be proposed; nothing was changed" if dry_run else "is proposed"
     text = (
         f"Release {family} {version} {done}. Its manifest is {document['manifest']}; the "
         "approvers verify it (winxnat release verify) and approve or reject it."
     )
+    if asked.told:
+        text += f"\nTold by e-mail: {', '.join(asked.told)}."
+    if asked.not_told:
+        text += f"\nNot told: {', '.join(asked.not_told)}. {asked.why}"
     records.show(document, text)
 
 
@@ -208,7 +213,7 @@ def propose(records: Acting, *, family: str, version: str, dry_run: bool) -> Non
 @_family
 @_version
 @_manifest
-@_key
+@key_option
 @acting
 def approve(
     records: Acting, *, family: str, version: str, manifest: str, key_file: Path | None
@@ -224,7 +229,7 @@ def approve(
 @_family
 @_version
 @_manifest
-@_key
+@key_option
 @acting
 def resume(
     records: Acting, *, family: str, version: str, manifest: str, key_file: Path | None
@@ -244,7 +249,7 @@ def _decide(
     manifest: str,
     key_file: Path | None,
 ) -> None:
-    key = signing.load_key(key_file or signing.key_path(), _passphrase(new=False))
+    key = signing.load_key(key_file or signing.key_path(), passphrase(new=False))
     seen = _observed(records, *name)
     decision = Decision.APPROVE if event is ReleaseEvent.APPROVE else Decision.RESUME
     with findings.refusals(as_json=records.as_json), records.transaction() as (session, now):
@@ -284,11 +289,24 @@ def _fire(records: Acting, family: str, version: str, event: ReleaseEvent, **mor
     with findings.refusals(as_json=records.as_json), records.transaction() as (session, now):
         row = release_of(session, family, version)
         row = decisions.fire(session, records.home, records.actor, row, event, now=now, **more)
+        source = session.get_one(Study, row.study_pk).project_id
         if event is ReleaseEvent.WITHDRAW:
             # A backup must not bring it back, and everybody who has it is asked to delete it.
             tombstones.keep(session, records.home, now=now)
             telling.tell_of_release(session, records.home, records.actor, row, now=now)
-        _show_state(records, session, row)
+    document, lines = _document(row, source), []
+    if event in CLOSING_EVENTS:
+        lines = _close_on_server(records, row, document)
+    state = f"Release {row.family} {row.version} is {row.state.value}."
+    records.show(document, "\n".join([state, *lines]))
+
+
+def _close_on_server(records: Records, row: Release, document: dict[str, Any]) -> list[str]:
+    """Close it there too, now that the records are; what fails is left to the loop."""
+    why = f"{row.family} {row.version} is {row.state.value}."
+    done = close_at_once(records.home, records.database, [row.release_pk], why)
+    document["closed_on_server"] = bool(done.closed)
+    return lines_of_closing(done)
 
 
 @click.command("reject")
@@ -307,7 +325,8 @@ def reject(records: Acting, *, family: str, version: str) -> None:
 def suspend(records: Acting, *, family: str, version: str) -> None:
     """Close a release at once; one lead, steward, officer or administrator suffices.
 
-    Readers are gone from the records at once and from the server with the next cycle of
+    Readers are gone from the records at once; from the server too, where the service account's
+    password is at hand (XNAT_USER and XNAT_PASS, netrc, keyring), else with the next cycle of
     'winxnat share watch'.
     """
     _fire(records, family, version, ReleaseEvent.SUSPEND)
@@ -330,68 +349,3 @@ def withdraw(records: Acting, *, family: str, version: str, because: str) -> Non
     """
     reason = WithdrawalReason(because)
     _fire(records, family, version, ReleaseEvent.WITHDRAW, reason_class=reason)
-
-
-@click.command("key")
-@_key
-@click.option("--of", "whose", help="As officer: record this person's key, read from --public.")
-@click.option("--public", help="The public key of --of, as that person's own 'key' showed it.")
-@click.option(
-    "--compromised", is_flag=True, help="With --of: what older keys signed counts no more."
-)
-@acting
-def key(
-    records: Acting,
-    *,
-    key_file: Path | None,
-    whose: str | None,
-    public: str | None,
-    compromised: bool,
-) -> None:
-    """Make your signing key and record its public half; a later key is recorded by the officer.
-
-    The private key is written to the file of --key, protected by a passphrase of at least twelve
-    characters (WINXNAT_KEY_PASSPHRASE or a question), and never leaves it.
-    """
-    if (whose is None) != (public is None):
-        raise UsageError("Give --of and --public together, or neither.")
-    owner = whose or records.actor.person_id
-    made: Path | None = None
-    text = public or ""
-    if not text:
-        made = key_file or signing.key_path()
-        text = _own_key(made)
-    _register(records, owner, text, compromised=compromised)
-    where = f"; the private key is in {made.name}" if made else ""
-    document = {"person": owner, "public_key": text}
-    records.show(document, f"Public key of {owner}: {text}{where}.")
-
-
-def _own_key(path: Path) -> str:
-    """Return the public half of the key in a file, which is made if there is none."""
-    if path.exists():
-        passphrase = _passphrase(new=False)
-        return signing.public_text(signing.load_key(path, passphrase).public_key())
-    return signing.make_key(path, _passphrase(new=True))
-
-
-def _register(records: Acting, whose: str, text: str, *, compromised: bool) -> None:
-    with records.transaction() as (session, now):
-        signing.register_key(
-            session, records.actor, whose, text, now=now, old_is_compromised=compromised
-        )
-
-
-def _passphrase(*, new: bool) -> str:
-    given = os.environ.get(PASSPHRASE_VARIABLE)
-    if given:
-        return given
-    if not sys.stdin.isatty():
-        raise BadInputError(
-            f"The signing key needs its passphrase; set {PASSPHRASE_VARIABLE}, or call from a "
-            "terminal."
-        )
-    text: str = click.prompt(
-        "Passphrase of the signing key", hide_input=True, confirmation_prompt=new, err=True
-    )
-    return text

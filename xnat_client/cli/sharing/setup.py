@@ -1,6 +1,6 @@
-"""``winxnat share init``, ``server``, ``template`` and ``criteria``: the beginning of a site.
+"""``winxnat share init``, ``server`` and ``template``: the beginning of a site.
 
-Not here: people (``people``), studies (``studies``).
+Not here: people (``people``), studies (``studies``), criteria (``criteria``).
 """
 
 from __future__ import annotations
@@ -140,35 +140,3 @@ def template(*, name: str | None, out_folder: Path | None, as_json: bool) -> Non
         print_json({"written": [path.name for path in chosen]})
     else:
         click.echo("\n".join(f"wrote {path.name}" for path in chosen))
-
-
-@click.group(help="The list of de-identification criteria that counts here.")
-def criteria() -> None:
-    """Run ``winxnat share criteria``."""
-
-
-@criteria.command("adopt", help="Make a list the one that counts: the shipped one, or a FILE.")
-@click.argument(
-    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-@acting
-def adopt_criteria(work: Acting, *, file: Path | None) -> None:
-    """Run ``winxnat share criteria adopt``."""
-    found = criteria_records.read_criteria(file or criteria_records.shipped_path())
-    with work.transaction() as (session, now):
-        row = criteria_records.adopt(session, work.actor, found, now=now)
-    document = {"version": row.version, "sha256": row.sha256}
-    work.show(document, f"criteria {row.version} count from now on")
-
-
-@criteria.command("show", help="Say which list counts.")
-@reading
-def show_criteria(work: Records) -> None:
-    """Run ``winxnat share criteria show``."""
-    with work.transaction() as (session, _):
-        row = criteria_records.current(session)
-    if row is None:
-        work.show({"version": None}, "no list of criteria is adopted yet")
-        return
-    document = {"version": row.version, "sha256": row.sha256, "adopted_by": row.adopted_by}
-    work.show(document, f"criteria {row.version}, adopted by {row.adopted_by}")

@@ -13,6 +13,7 @@ from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, tab
 from xnat_client.sharing.database.tables import Statement
 from xnat_client.sharing.levels import PREREQUISITES
 from xnat_client.sharing.records import statements, studies
+from xnat_client.sharing.records.rights import Rights
 
 _KEYS = {one.number: one.key for one in PREREQUISITES}
 _SERVER = click.option("--server", help="Short name of the study's server, where several have it.")
@@ -24,7 +25,6 @@ def state() -> None:
 
 
 _WHAT = {
-    "rights": "State, as the lead, what holds of intellectual property, third parties and export.",
     "dpia": "State, as the officer, that the data protection assessment covers this.",
     "risk": "State, as the officer, the risk that somebody is identified.",
     "terms": "State, as lead or steward, under which terms the named people read.",
@@ -48,16 +48,61 @@ def _add_command(prerequisite: str) -> None:
         release_pk: int | None,
         server: str | None,
     ) -> None:
-        with work.transaction() as (session, now):
-            study_pk = studies.study_of(session, project_id, server).study_pk
-            row = statements.state(
-                session, work.actor, study_pk, prerequisite, text, now=now, release_pk=release_pk
-            )
-        work.show(_described(row), f"statement {row.statement_pk} on {prerequisite} is on record")
+        _state(work, prerequisite, (project_id, server), text, release_pk)
 
 
-for _key in statements.WHO_STATES:
+def _state(
+    work: Acting,
+    prerequisite: str,
+    project: tuple[str, str | None],
+    text: str,
+    release_pk: int | None,
+) -> None:
+    with work.transaction() as (session, now):
+        study_pk = studies.study_of(session, *project).study_pk
+        row = statements.state(
+            session, work.actor, study_pk, prerequisite, text, now=now, release_pk=release_pk
+        )
+    work.show(_described(row), f"statement {row.statement_pk} on {prerequisite} is on record")
+
+
+for _key in _WHAT:
     _add_command(_key)
+
+
+@state.command("rights", help="State, as the lead, the rights in the data: three answers.")
+@click.argument("project_id")
+@click.option(
+    "--intellectual-property",
+    required=True,
+    help="Who owns the data and what is in them, and that they may be shared.",
+)
+@click.option(
+    "--third-party-data",
+    required=True,
+    help="Data, stimuli or software of others in them, and under which terms; or that none are.",
+)
+@click.option(
+    "--export-control",
+    required=True,
+    help="Whether export control or sanctions touch them; or why they do not.",
+)
+@click.option("--release", "release_pk", type=int, help="Number of the release it is about.")
+@_SERVER
+@acting
+def state_rights(  # noqa: PLR0913  # one parameter for each option
+    work: Acting,
+    *,
+    project_id: str,
+    intellectual_property: str,
+    third_party_data: str,
+    export_control: str,
+    release_pk: int | None,
+    server: str | None,
+) -> None:
+    """Run ``winxnat share state rights``."""
+    rights = Rights(intellectual_property, third_party_data, export_control)
+    _state(work, "rights", (project_id, server), rights.text, release_pk)
 
 
 @state.command("list", help="List the statements on a study.")
@@ -71,7 +116,7 @@ def list_statements(work: Records, *, project_id: str, server: str | None) -> No
         found = [_described(row) for row in statements.all_of(session, study_pk)]
     rows = [
         (one["statement"], one["prerequisite"], one["made_at"][:10], one["person"],
-         "revoked" if one["revoked"] else "", one["text"])
+         "revoked" if one["revoked"] else "", " ".join(one["text"].splitlines()))
         for one in found
     ]  # fmt: skip
     work.show({"statements": found}, table(rows, "no statements yet"))

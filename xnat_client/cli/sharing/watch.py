@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import sqlalchemy as sa
 
 from xnat_client.cli.records_options import actor_of, actor_options, home_option, open_records
 from xnat_client.cli.server_options import json_option, print_json
@@ -34,6 +35,10 @@ from xnat_client.sharing.vocabulary import Severity
 from xnat_client.transport_settings import TransportSettings
 
 _MINUTE_S = 60
+_UNREADABLE = (
+    "records: this cycle broke off, most likely at a row that cannot be read. Find the row with: "
+    "winxnat audit verify"
+)
 _PATIENCE = TransportSettings(
     connect_timeout_s=10.0, read_timeout_s=60.0, max_attempts=3, longest_retry_after_s=20.0
 )
@@ -101,6 +106,12 @@ def watch(  # noqa: PLR0913  # one parameter for each option
                 raise
             # One cycle that could not be run must not end the watch; its absence is noticed.
             click.echo(f"This cycle did not run: {error}", err=True)
+        except (sa.exc.SQLAlchemyError, ValueError, LookupError, TypeError) as error:
+            # A cell that some other program wrote, and that is none of its column's values. The
+            # watch goes on: the cycle after the records were mended closes what is open.
+            click.echo(f"critical {_UNREADABLE} ({type(error).__name__})", err=True)
+            if once:
+                return EXIT_UNSAFE
         else:
             _print_report(report, as_json=as_json)
             if once:

@@ -24,7 +24,12 @@ from xnat_client.sharing.database.tables import (
     Person,
     Release,
 )
-from xnat_client.sharing.vocabulary import READABLE_STATES, READING_GRANTS, Level
+from xnat_client.sharing.vocabulary import (
+    READABLE_STATES,
+    READING_GRANTS,
+    DriftClass,
+    Level,
+)
 
 EVERYBODY = "everybody"
 """Stands for the readers of an open release."""
@@ -32,6 +37,8 @@ EVERYBODY = "everybody"
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 _READABLE = frozenset(state.value for state in READABLE_STATES)
 _READING = frozenset(state.value for state in READING_GRANTS)
+_SHOWS_NO_MORE = (DriftClass.UNDER_EXPOSED, DriftClass.GHOST, DriftClass.STALE)
+"""Differences by which nobody could read anything that was not declared."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,11 @@ def openings(session: Session, release: Release) -> list[Opening]:
     """Return when the release's project was seen to show more than was declared."""
     rows = session.scalars(
         sa.select(Exposure)
-        .where(Exposure.server == release.server, Exposure.project_id == release.project_id)
+        .where(
+            Exposure.server == release.server,
+            Exposure.project_id == release.project_id,
+            Exposure.drift.not_in(_SHOWS_NO_MORE),
+        )
         .order_by(Exposure.exposure_pk)
     )
     return [

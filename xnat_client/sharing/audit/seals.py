@@ -8,14 +8,15 @@ record with another program is found and located.
 Sealed rows are written through the session's objects only: a statement that changes many rows at
 once would leave them without a seal, and is refused. Participants are not sealed, because a digest
 of a label can be reversed by trying labels; the files of a release are bound by its manifest.
-Not here: the chain itself (``chain``), the comparison (``verify``).
+Not here: the chain itself (``chain``), the comparison (``verify``), edited rows that our own code
+would write over (``overwriting``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -52,6 +53,7 @@ _LEFT_OUT: dict[type[Base], frozenset[str]] = {
     tables.ReleaseParticipant: frozenset(),
     tables.Evidence: frozenset(),
     tables.Statement: frozenset(),
+    tables.CriteriaAcceptance: frozenset(),
     tables.Approval: frozenset(),
     tables.Grant: frozenset(),
     tables.Declaration: frozenset(),
@@ -64,6 +66,7 @@ SEALED = tuple(_LEFT_OUT)
 
 _SEALED_TABLES = frozenset(kind.__tablename__ for kind in SEALED) | {"audit_entry"}
 _WAITING = "winxnat.unsealed"
+_DISBELIEVED = "winxnat.disbelieved"
 
 
 class UnsealedChangeError(RuntimeError):
@@ -102,6 +105,22 @@ def has_unsealed(session: Session) -> bool:
     return bool(session.info.get(_WAITING))
 
 
+def is_waiting(session: Session, row: Base) -> bool:
+    """Tell whether a row was written in this session already and is to be sealed."""
+    return id(row) in session.info.get(_WAITING, {})
+
+
+def disbelieve(session: Session, rows: set[int]) -> None:
+    """Leave rows without a new seal that are about to be written: another program edited them.
+
+    Parameters
+    ----------
+    rows : set of int
+        Their ``id``; the set holds for the flush that comes now.
+    """
+    session.info[_DISBELIEVED] = rows
+
+
 def row_key(row: Base) -> str:
     """Return the primary key of a row as one text."""
     return json.dumps(
@@ -121,6 +140,12 @@ def _digest(row: Base, *, is_new: bool) -> str:
         # A column that a new row never set is NULL; asking the row would ask the database.
         unset = is_new and name not in state.dict and name not in state.expired_attributes
         values[name] = None if unset else getattr(row, name)
+    return digest_of(type(row), values)
+
+
+def digest_of(kind: type[Base], values: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a row's sealed columns, given by name, as canonical JSON."""
+    values = {name: values[name] for name in _columns(kind)}
     text = json.dumps(
         values, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain
     )
@@ -162,11 +187,13 @@ def _remember(session: Session, _context: UOWTransaction) -> None:
     waiting: dict[int, tuple[Base, bool]] = session.info.setdefault(_WAITING, {})
     for row in _sealed_only(session.new):
         waiting[id(row)] = (row, True)
+    disbelieved: set[int] = session.info.get(_DISBELIEVED, set())
     for row in _sealed_only(session.dirty):
-        if id(row) not in waiting and session.is_modified(row):
+        if id(row) not in waiting and id(row) not in disbelieved and session.is_modified(row):
             waiting[id(row)] = (row, False)
     for row in _sealed_only(session.deleted):
-        waiting[id(row)] = (row, False)
+        if id(row) not in disbelieved:
+            waiting[id(row)] = (row, False)
 
 
 def _refuse_statements(execution: ORMExecuteState) -> None:

@@ -20,6 +20,7 @@ from xnat_client.sharing.check import (
     data_use,
     evidence_answers,
     freshness,
+    old_evidence,
     reading,
     records_answers,
     terms_answers,
@@ -124,7 +125,21 @@ def without_approvals(  # noqa: PLR0913  # as check_release
             for what in freshness.changes_since(session, release, now)
         ]
     in_force = facts.freshness.criteria if facts.freshness else None
-    if prerequisite("headers").blocks(level) and release.criteria_version != in_force:
+    accepted = facts.freshness is not None and facts.freshness.accepted
+    if old_evidence.is_overdue(session, release, now):
+        found += _procedure(
+            "recheck",
+            not_met(
+                "It is open and was last checked more than a year ago.",
+                "study team",
+                "Build the next version, or suspend this one.",
+            ),
+        )
+    if (
+        prerequisite("headers").blocks(level)
+        and release.criteria_version != in_force
+        and not accepted
+    ):
         found += _procedure(
             "criteria",
             not_met(

@@ -66,7 +66,9 @@ def of_check(facts: Facts, check: CheckId) -> Answer:
             "study team",
             "Build the release again; its checks are part of it.",
         )
-    stale = freshness.evidence_reasons(row, files, facts.freshness.criteria)
+    stale = freshness.evidence_reasons(
+        row, files, facts.freshness.criteria, accepted=facts.freshness.accepted
+    )
     if stale:
         return not_met(stale[0], "study team", "Build the next version, or run its checks again.")
     if check is CheckId.FACES and _was_looked_at(facts, row, len(covered)):

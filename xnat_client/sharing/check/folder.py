@@ -54,7 +54,7 @@ class FolderObservation:
     files : mapping of str to SeenFile
         Plain files by relative path with forward slashes.
     others : tuple of str
-        Links, devices and other things that no release holds.
+        Links, devices and other things that no release holds, and what cannot be read.
     """
 
     folder: Path
@@ -83,28 +83,42 @@ def observe(folder: Path, earlier: FolderObservation | None = None) -> FolderObs
     known = earlier.files if earlier is not None and earlier.folder == folder else {}
     files: dict[str, SeenFile] = {}
     others: list[str] = []
-    for path, entry in sorted(_entries(folder, "")):
-        status = entry.stat(follow_symlinks=False)
-        # Two names of one file could be changed through the other name.
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+    for path, found in sorted(_entries(folder, "")):
+        seen = None if found is None else _file(Path(found), known.get(path))
+        if seen is None:
             others.append(path)
-            continue
-        seen = known.get(path)
-        if seen is not None and _is_untouched(seen, status):
-            files[path] = seen
         else:
-            files[path] = _read(Path(entry.path), status)
+            files[path] = seen
     return FolderObservation(folder, exists=True, files=files, others=tuple(others))
 
 
-def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = f"{prefix}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _entries(Path(entry.path), f"{path}/")
-            else:
-                yield path, entry
+def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, str | None]]:
+    """Yield everything in a folder with where it is; None for what cannot be listed."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        yield prefix, None
+        return
+    for entry in entries:
+        path = f"{prefix}{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(Path(entry.path), f"{path}/")
+        else:
+            yield path, entry.path
+
+
+def _file(path: Path, known: SeenFile | None) -> SeenFile | None:
+    """Return a plain file as it is now; None if it is none, or cannot be read."""
+    try:
+        status = path.lstat()
+        # Two names of one file could be changed through the other name.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return None
+        if known is not None and _is_untouched(known, status):
+            return known
+        return _read(path, status)
+    except OSError:
+        return None
 
 
 def _is_untouched(seen: SeenFile, status: os.stat_result) -> bool:

@@ -59,11 +59,14 @@ class Freshness:
         Why folder, manifest and records do not agree; empty if they do.
     criteria : str or None
         The version of the criteria in force; None if none was adopted.
+    accepted : bool
+        Whether the officer accepted that a published release was checked by older means.
     """
 
     files: Mapping[str, str]
     file_reasons: tuple[str, ...]
     criteria: str | None
+    accepted: bool = False
 
 
 def look(
@@ -103,20 +106,35 @@ def version_now() -> str:
     return metadata.version("winxnat")
 
 
-def evidence_reasons(row: Evidence, files: Mapping[str, str], criteria: str | None) -> list[str]:
-    """Say why one piece of evidence does not count any more; empty if it does."""
+def evidence_reasons(
+    row: Evidence, files: Mapping[str, str], criteria: str | None, *, accepted: bool = False
+) -> list[str]:
+    """Say why one piece of evidence does not count any more; empty if it does.
+
+    Parameters
+    ----------
+    accepted : bool
+        Whether the officer accepted that a published release was checked by older means; evidence
+        about other files never counts.
+    """
     check = CheckId(row.check_id)
     said = []
     if row.inputs_sha256 != evidence.inputs_digest(check, files):
         said.append(f"The evidence of {check.value} is about other files than the release has.")
+    return said if accepted else said + means_reasons(row, criteria)
+
+
+def means_reasons(row: Evidence, criteria: str | None) -> list[str]:
+    """Say how the criteria and the check itself changed since a piece of evidence was made."""
+    said = []
     if row.criteria_version != criteria or criteria is None:
         said.append(
-            f"The evidence of {check.value} was made under criteria "
+            f"The evidence of {row.check_id} was made under criteria "
             f"{row.criteria_version or 'without a version'}; in force is {criteria or 'none'}."
         )
     if row.check_version.split(" ", 1)[0].rstrip(";") != version_now():
         said.append(
-            f"The check {check.value} was made with version {row.check_version}; "
+            f"The check {row.check_id} was made with version {row.check_version}; "
             f"installed is {version_now()}."
         )
     return said

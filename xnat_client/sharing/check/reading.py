@@ -6,7 +6,7 @@ Nothing is judged here, and no query is made per participant or file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ from xnat_client.sharing.database.tables import (
 )
 from xnat_client.sharing.evidence import CheckId
 from xnat_client.sharing.home import Home
-from xnat_client.sharing.records import consent
+from xnat_client.sharing.records import consent, old_checks
 from xnat_client.sharing.records.consent import Effective
 from xnat_client.sharing.vocabulary import Level
 
@@ -90,7 +90,11 @@ def of_release(  # noqa: PLR0913  # which release, where, for whom, when
         {number: tuple(kinds) for number, kinds in rows},
         consent.effective_for_study(session, release.study_pk),
         evidence.newest(session, release.release_pk),
-        freshness.look(session, home, release, folder),
+        replace(
+            freshness.look(session, home, release, folder),
+            accepted=old_checks.counting(session, release, freshness.version_now(), now)
+            is not None,
+        ),
         _statements(session, release.study_pk, release.release_pk),
     )
 

@@ -17,6 +17,7 @@ from xnat_client.sharing.database.tables import Person, Release, Statement
 from xnat_client.sharing.finding import Answer, met, not_met, not_needed, prerequisite, unknown
 from xnat_client.sharing.link_table import LinkState
 from xnat_client.sharing.records.people import is_orcid
+from xnat_client.sharing.records.rights import Rights
 from xnat_client.sharing.records.statements import WHO_STATES
 from xnat_client.sharing.versions import major_of
 from xnat_client.sharing.vocabulary import Level
@@ -62,7 +63,14 @@ def of_study(facts: Facts) -> Answer:
 
 
 def of_rights(facts: Facts) -> Answer:
-    """Answer whether the lead stated who owns what."""
+    """Answer whether the lead answered each of the three questions on rights."""
+    row = statement_of(facts, "rights")
+    if row is not None and Rights.read(row.text) is None:
+        return not_met(
+            "The statement on the rights does not answer all three questions.",
+            "lead",
+            "State it again (winxnat share state rights).",
+        )
     return _stated(facts, "rights", "lead", "The rights in the data are not stated.")
 
 

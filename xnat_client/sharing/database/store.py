@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from xnat_client.sharing.audit import chain, seals
+from xnat_client.sharing.audit import chain, overwriting, seals
 
 _LOCK_NUMBER = 0x77696E78
 """Key of PostgreSQL's advisory lock that makes writers take turns, as SQLite's does."""
@@ -34,6 +34,7 @@ class Database:
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         seals.watch(self._sessions)
+        overwriting.watch(self._sessions)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

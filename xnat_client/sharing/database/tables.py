@@ -349,6 +349,24 @@ class Statement(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class CriteriaAcceptance(Base):
+    """The officer's word that a published release stays although it was checked by older means."""
+
+    __tablename__ = "criteria_acceptance"
+    acceptance_pk: Mapped[int] = mapped_column(primary_key=True)
+    release_pk: Mapped[int] = mapped_column(sa.ForeignKey("release.release_pk"), index=True)
+    criteria_version: Mapped[str] = mapped_column(sa.String(40))
+    """In force when it was said; after the next change it must be said again."""
+    check_version: Mapped[str] = mapped_column(sa.String(60))
+    """Of the checks as they were installed then."""
+    until: Mapped[date]
+    """Last day, in UTC, on which it counts."""
+    person_id: Mapped[str] = mapped_column(sa.ForeignKey("person.person_id"))
+    reason: Mapped[str]
+    made_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
 class Approval(Base):
     """A signed decision of one person over one manifest."""
 

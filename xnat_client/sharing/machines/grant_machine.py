@@ -43,6 +43,9 @@ class GrantCase(Protocol):
     def person_objections(self) -> tuple[Finding, ...]:
         """Return what speaks against the person."""
 
+    def endorser_objections(self) -> tuple[Finding, ...]:
+        """Return what speaks against who agrees to the purpose."""
+
     def approver_objections(self) -> tuple[Finding, ...]:
         """Return what speaks against who acts."""
 
@@ -81,6 +84,10 @@ def _person(case: GrantCase) -> tuple[Finding, ...]:
 
 def _approver(case: GrantCase) -> tuple[Finding, ...]:
     return case.approver_objections()
+
+
+def _endorser(case: GrantCase) -> tuple[Finding, ...]:
+    return case.endorser_objections()
 
 
 def _release(case: GrantCase) -> tuple[Finding, ...]:
@@ -154,7 +161,7 @@ RULES: tuple[_Rule, ...] = (
     _Rule(_E.ACCEPT, frozenset({_S.REQUESTED}), _S.ACCEPTED, _RECIPIENT,
           guards=(_agreement, _person)),
     _Rule(_E.ENDORSE, frozenset({_S.REQUESTED, _S.ACCEPTED}), SAME, frozenset({_R.LEAD}),
-          guards=(_approver,)),
+          guards=(_endorser,)),
     _Rule(_E.APPROVE, frozenset({_S.ACCEPTED}), _S.ACTIVE, _APPROVERS,
           guards=(_agreement, *_GRANTING)),
     _Rule(_E.APPROVE, frozenset({_S.REQUESTED}), _S.ACTIVE, _APPROVERS,

@@ -22,7 +22,7 @@ from xnat_client.sharing.reconcile.drift import (
 )
 from xnat_client.sharing.reconcile.observe import ObservedProject, ObservedSite
 from xnat_client.sharing.reconcile.site_rules import SiteRules, compare_site
-from xnat_client.sharing.server_side.access import Shared, is_wider
+from xnat_client.sharing.server_side.access import OWNERS, Shared, is_wider
 from xnat_client.sharing.server_side.content import compare_files
 from xnat_client.sharing.server_side.declared import (
     DeclaredProject,
@@ -45,7 +45,7 @@ def compare(
         for project_id, project in sorted(observed.projects.items()):
             wanted = declared.get(project_id)
             found += (
-                _undeclared(project)
+                _undeclared(project, site.service_login)
                 if wanted is None
                 else _project(wanted, project, observed.logins)
             )
@@ -68,13 +68,48 @@ def compare(
 # One project ----------------------------------------------------------------------------------
 
 
-def _undeclared(project: ObservedProject) -> Iterator[Drift]:
+def _undeclared(project: ObservedProject, service_login: str) -> Iterator[Drift]:
+    if _is_lost_release(project, service_login):
+        yield from _lost_release(project, service_login)
+        return
     who = project.accessibility.value if project.accessibility else "unknown"
     yield unknown(
         project.project_id,
         f"Nothing is declared of this project (it is {who}); declare it with "
         "'winxnat share declare'.",
     )
+
+
+def _is_lost_release(project: ObservedProject, service_login: str) -> bool:
+    """Tell whether the service alone owns a project that the records do not know.
+
+    Nobody else writes release projects, and the service owns no others: the records lost it.
+    """
+    owners = {one.login for one in project.members or () if one.group == OWNERS}
+    return bool(service_login) and owners == {service_login}
+
+
+def _lost_release(project: ObservedProject, service_login: str) -> Iterator[Drift]:
+    what = "The service alone owns the project, as a release project, but the records know none;"
+    yield unknown(project.project_id, f"{what} restore newer records, or delete it.")
+    if project.accessibility is not Accessibility.PRIVATE:
+        word = project.accessibility.value if project.accessibility else "unknown"
+        yield Drift(
+            DriftClass.OVER_EXPOSED_LEVEL,
+            Severity.CRITICAL,
+            project.project_id,
+            f"{what} it is {word} and is closed.",
+            MakePrivate(project.project_id),
+        )
+    for member in project.members or ():
+        if member.login != service_login:
+            yield Drift(
+                DriftClass.OVER_EXPOSED_PEOPLE,
+                Severity.CRITICAL,
+                project.project_id,
+                f"{what} account {member.login} is in its group {member.group} and is taken out.",
+                RemoveMember(project.project_id, member),
+            )
 
 
 def _project(

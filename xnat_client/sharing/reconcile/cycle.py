@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from xnat_client.errors import ConflictError, XnatClientError
-from xnat_client.sharing import grants, link_table, standing, tombstones, withdrawal
+from xnat_client.sharing import decisions, grants, link_table, standing, tombstones, withdrawal
 from xnat_client.sharing.actors import service
 from xnat_client.sharing.database.tables import Account, LoopRun, Release, Server
 from xnat_client.sharing.reconcile.compare import compare
@@ -85,7 +85,12 @@ def run_cycle(
             if not dry_run:
                 closed_s += record_exposures(site, report, started_at)
             reports.append(report)
-        published, waiting = ((), ()) if dry_run else _publish_due(site, reports)
+        published: tuple[int, ...] = ()
+        waiting: tuple[str, ...] = ()
+        if not dry_run:
+            # After closing, which must not wait for many files to be read; before opening.
+            decisions.sweep(site.home, site.database, site.now, site.folders)
+            published, waiting = _publish_due(site, reports)
         with site.database.transaction() as session:
             ended_at = site.now(session)
             whole = CycleReport(
@@ -188,6 +193,7 @@ def _rules(session: Session, server: Server, login: str, now: datetime) -> SiteR
         single=is_single_server(session),
         has_open=bool(has_open),
         administrators=frozenset(names) | {login},
+        service_login=login,
     )
 
 

@@ -28,12 +28,15 @@ class SiteRules:
         Whether an open release stands on it.
     administrators : frozenset of str
         User names of declared administrators, and the service account.
+    service_login : str
+        The account that writes release projects and is their only owner.
     """
 
     side: ServerSide
     single: bool
     has_open: bool
     administrators: frozenset[str]
+    service_login: str = ""
 
 
 @dataclass(frozen=True)

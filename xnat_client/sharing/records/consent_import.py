@@ -278,10 +278,13 @@ class _Judge:
     def _number(self, label: str) -> int | None:
         if label in self._known:
             return self._known[label].participant_pk
-        if label.casefold() in self._folded:
+        if self._folded.get(label.casefold()) in self._known:
             raise RowRefusedError("its label differs from one on record in capitals only")
         if self._rules.only_known:
             raise RowRefusedError("the study has no participant with its label")
+        # One person with two histories would be withdrawn in one of them only.
+        if self._folded.setdefault(label.casefold(), label) != label:
+            raise RowRefusedError("its label differs from that of another row in capitals only")
         return None
 
     def _outcome(self, label: str, line: ConsentLine) -> RowOutcome:

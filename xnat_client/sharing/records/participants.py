@@ -46,6 +46,7 @@ def add_all(
     allowed = (Role.STUDY_TEAM, Role.LEAD, Role.CUSTODIAN, Role.ADMINISTRATOR, Role.SERVICE)
     people.require_any_role(session, actor, *allowed, now=now, study_pk=study_pk)
     known = by_label(session, study_pk)
+    folded = {label.casefold() for label in known}
     added: list[Participant] = []
     for label, xnat_id in subjects.items():
         if label in known:
@@ -57,6 +58,12 @@ def add_all(
                 "A participant's label is empty, longer than 120 characters, or holds signs that "
                 "cannot be printed. Use the subject's label in XNAT."
             )
+        if label.casefold() in folded:
+            raise UsageError(
+                "A participant's label differs from that of another one in capitals only; two "
+                "histories of one person cannot be told apart. Use the label on record."
+            )
+        folded.add(label.casefold())
         known[label] = Participant(study_pk=study_pk, source_label=label, xnat_subject_id=xnat_id)
         added.append(known[label])
     session.add_all(added)

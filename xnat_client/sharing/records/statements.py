@@ -16,6 +16,7 @@ from xnat_client.sharing.audit import chain
 from xnat_client.sharing.database.tables import Release, Statement
 from xnat_client.sharing.levels import PREREQUISITES
 from xnat_client.sharing.records import people, studies
+from xnat_client.sharing.records.rights import Rights
 from xnat_client.sharing.vocabulary import Role
 
 WHO_STATES: dict[str, frozenset[Role]] = {
@@ -51,7 +52,7 @@ def state(  # noqa: PLR0913  # who states what of which study or release
     prerequisite : str
         Its key, one of ``WHO_STATES``.
     text : str
-        What the person states, in their words.
+        What the person states, in their words; of the rights, ``Rights.text``.
     release_pk : int or None
         The release that it is about; None for all releases of the study.
 
@@ -68,6 +69,11 @@ def state(  # noqa: PLR0913  # who states what of which study or release
         )
     if len(text.strip()) < _SHORTEST:
         raise UsageError("A statement needs a sentence that others can understand later.")
+    if prerequisite == "rights" and Rights.read(text) is None:
+        raise UsageError(
+            "The rights are stated in three answers, each a sentence: on intellectual property, on "
+            "third-party data, on export control."
+        )
     study = studies.study_by_number(session, study_pk)
     allowed = WHO_STATES[prerequisite]
     people.require_any_role(session, actor, *allowed, now=now, study_pk=study_pk)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from xnat_client.errors import ConflictError
 from xnat_client.session import connect
 from xnat_client.sharing import clock
+from xnat_client.sharing.check.folder import FolderObservation
 from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import Server
 from xnat_client.sharing.home import Home
@@ -49,12 +50,15 @@ class SharingSite:
     ----------
     time : callable
         The system's time; the records' own clock never goes back behind what it has seen.
+    folders : dict of int to FolderObservation
+        What the loop saw of the folders of releases last, so that it reads only what was touched.
     """
 
     home: Home
     database: Database
     log_in: Connector
     time: Callable[[], datetime] = clock.system_time
+    folders: dict[int, FolderObservation] = field(default_factory=dict, compare=False)
 
     def now(self, session: Session) -> datetime:
         """Return the time of the records."""

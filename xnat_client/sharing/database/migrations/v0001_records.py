@@ -549,6 +549,31 @@ def upgrade() -> None:
         op.f("ix_consent_record_participant_pk"), "consent_record", ["participant_pk"], unique=False
     )
     op.create_table(
+        "criteria_acceptance",
+        sa.Column("acceptance_pk", sa.Integer(), nullable=False),
+        sa.Column("release_pk", sa.Integer(), nullable=False),
+        sa.Column("criteria_version", sa.String(length=40), nullable=False),
+        sa.Column("check_version", sa.String(length=60), nullable=False),
+        sa.Column("until", sa.Date(), nullable=False),
+        sa.Column("person_id", sa.String(length=80), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.person_id"], name=op.f("fk_criteria_acceptance_person_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["release_pk"], ["release.release_pk"], name=op.f("fk_criteria_acceptance_release_pk")
+        ),
+        sa.PrimaryKeyConstraint("acceptance_pk", name=op.f("pk_criteria_acceptance")),
+    )
+    op.create_index(
+        op.f("ix_criteria_acceptance_release_pk"),
+        "criteria_acceptance",
+        ["release_pk"],
+        unique=False,
+    )
+    op.create_table(
         "download",
         sa.Column("download_pk", sa.Integer(), nullable=False),
         sa.Column("release_pk", sa.Integer(), nullable=False),
@@ -715,6 +740,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_download_release_pk"), table_name="download")
     op.drop_index(op.f("ix_download_person_id"), table_name="download")
     op.drop_table("download")
+    op.drop_index(op.f("ix_criteria_acceptance_release_pk"), table_name="criteria_acceptance")
+    op.drop_table("criteria_acceptance")
     op.drop_index(op.f("ix_consent_record_participant_pk"), table_name="consent_record")
     op.drop_table("consent_record")
     op.drop_index(op.f("ix_approval_release_pk"), table_name="approval")
