@@ -315,7 +315,8 @@ def main() -> None:
         small = write_files(work / "small", 2000 // part, 100_000)
         print("small ", json.dumps(compare(small, work, 0.005)), flush=True)
         print("faults", json.dumps(compare(small, work, 0.005, busy_every=50)), flush=True)
-        print("kill  ", json.dumps(kill(small, work, options.kills)), flush=True)
+        if options.kills:
+            print("kill  ", json.dumps(kill(small, work, options.kills)), flush=True)
         shutil.rmtree(small)
         large = write_files(work / "large", max(2, 20 // part), 50_000_000)
         print("large ", json.dumps(compare(large, work, 0.0)), flush=True)
