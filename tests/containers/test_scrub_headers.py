@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import dcm2niix
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -265,6 +267,25 @@ def test_compressed_images_stay_readable(mixed: Path, tmp_path: Path):
     assert nib.load(image).shape == (3, 3, 3)
     assert gzip.decompress(image.read_bytes())[344:348] == b"n+1\0"
     assert image.read_bytes()[4:8] == b"\0\0\0\0"
+
+
+@pytest.mark.samples
+def test_a_makers_own_site_costs_no_header_its_manufacturer(samples: Path, tmp_path: Path):
+    """An institution called like the scanner's maker: dcm2niix reads the copy as the original."""
+    source = samples / "dicom" / "uih_dti_human"
+
+    _, output = scrub(source, tmp_path)
+
+    copies = headers(output / "scrubbed")
+    assert {str(each.Manufacturer) for each in copies} == {"UIH"}
+    assert not any("InstitutionName" in each and each.InstitutionName for each in copies)
+    made = {}
+    for name, folder in (("before", source), ("after", output / "scrubbed")):
+        (tmp_path / name).mkdir()
+        command = [dcm2niix.bin, "-b", "n", "-z", "n", "-f", "image", "-o", tmp_path / name, folder]
+        subprocess.run(command, check=True, capture_output=True)
+        made[name] = (tmp_path / name / "image.nii").read_bytes()
+    assert made["after"] == made["before"]
 
 
 @pytest.mark.samples
