@@ -104,6 +104,8 @@ def build_images(
     ImageBuildError
         A step of the build fails, or the wheel of this distribution cannot be made.
     """
+    # A reference that is refused is refused before anything is built.
+    places = {each.name: _place(each, base_tag(), options.guest_image) for each in commands}
     with DockerEngine() as engine, tempfile.TemporaryDirectory(prefix="winxnat-build-") as folder:
         engine.ping()
         wheel_path = make_wheel(Path(folder), options.wheels_dir)
@@ -116,7 +118,7 @@ def build_images(
         )
         built = [_build_base(engine, base, options, progress)]
         for command in commands:
-            place, stands_on = _place(command, base.tag, options.guest_image)
+            place, stands_on = places[command.name]
             target = Target(
                 folder=place,
                 tag=command.image,

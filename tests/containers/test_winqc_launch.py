@@ -61,6 +61,6 @@ def test_the_local_program_measures_a_folder(run_path: Path, tmp_path: Path):
     )
 
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout.startswith("1 images were measured")
+    assert answer.stdout.startswith("1 images and recordings were measured")
     path = tmp_path / "out" / "qc" / "sub-01_task-rest_desc-winqc_bold.json"
     assert json.loads(path.read_text())["provenance"]["defaced"] is False
