@@ -101,8 +101,9 @@ def command_line(
         str(limits.processors),
         "--omp-nthreads",
         "1" if limits.processors == 1 else str(limits.processors - 1),
+        # Whole gigabytes: MRIQC reads the point of 7.5 as a unit.
         "--mem",
-        str(limits.memory_gb),
+        str(int(limits.memory_gb)),
         "--work-dir",
         str(scratch_dir / "work"),
         "--float32",

@@ -100,7 +100,7 @@ def test_nothing_is_submitted_or_counted():
     line = command_line("mriqc", Dataset(Path("b"), "01", ()), Path("s"), Limits(7.5, 2))
 
     assert {"--no-sub", "--notrack"} <= set(line)
-    assert line[line.index("--mem") + 1] == "7.5"
+    assert line[line.index("--mem") + 1] == "7"
     assert line[line.index("--nprocs") + 1] == "2"
 
 
