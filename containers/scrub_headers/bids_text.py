@@ -46,7 +46,7 @@ _LINK = re.compile(
 )
 """Identifiers of publications and of catalogues of terms; their parts are no words."""
 _FORMS = ("coil string", "orientation", "nucleus")
-_LABEL_CODE_LENGTH = 6
+_LABEL_CODE_LENGTH = 10
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,7 @@ _PLAIN_SESSION = re.compile(
     re.IGNORECASE,
 )
 _SMALL_NUMBER = re.compile(r"\d{1,3}")
-_CODE_LENGTH = 10
-_LABEL_CODE_LENGTH = 6
+_LABEL_CODE_LENGTH = 10
 SUFFIXES = frozenset(
     {".nii", ".gz", ".hdr", ".img", ".json", ".tsv", ".bval", ".bvec", ".dcm", ".edf", ".bdf",
      ".vhdr", ".vmrk", ".eeg", ".set", ".fdt", ".fif", ".ds", ".con", ".sqd"}
@@ -73,7 +72,7 @@ class Naming:
         """Return the new label (letters and digits) of a BIDS subject."""
         if self.one_subject:
             return plain_label(self.pseudonyms.patient_label)
-        return f"P{self.pseudonyms.pseudonym('participant', label)[:8]}"
+        return self.pseudonyms.label_code("P", label)
 
     def session(self, label: str) -> str:
         """Return the new label of a BIDS session: the old one where it is an ordinary one."""
@@ -81,7 +80,7 @@ class Naming:
             return plain_label(self.session_label)
         if _PLAIN_SESSION.fullmatch(label) and not self.known.touches(label):
             return label
-        return f"S{self.pseudonyms.pseudonym('session', label)[:8]}"
+        return self.pseudonyms.label_code("S", label)
 
     def references(self, text: str) -> str:
         """Return a text with the labels of BIDS subjects and sessions replaced."""
@@ -118,7 +117,7 @@ class Naming:
         )
         if kept:
             return self.labels(self.references(name))
-        return f"x{self.pseudonyms.pseudonym('name', name)[:_CODE_LENGTH].lower()}"
+        return f"x{self.pseudonyms.pseudonym('name', name).lower()}"
 
 
 def plain_label(label: str) -> str:

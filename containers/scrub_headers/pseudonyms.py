@@ -7,7 +7,6 @@ candidates. Not here: where the secret is kept (``key_store``), and which elemen
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 from dataclasses import dataclass
@@ -24,7 +23,15 @@ _YEARS_AHEAD = 10
 _DAYS_A_YEAR = 365.2425
 _WINDOW_DAYS = 3652
 """Size of the range of offsets. Ten years, so that neither season nor year can be guessed."""
-_CODE_LENGTH = 12
+CODE_LENGTH = 16
+"""The longest that the shortest value representations (SH, AE, CS) hold."""
+LABEL_CODE_LENGTH = 12
+"""Of a participant or session: two of ten thousand agree in one of 300,000 studies (160**6)."""
+_CODE_DIGITS = "23456789"
+_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+"""In turn with the digits, so that no code holds a word or number by chance: among hundreds of
+file names, a code of free letters has a short surname or initials in it, which a search for
+identities must then take for the real ones. No vowels: ``2E3`` is a number."""
 
 _COMPACT_DATE = re.compile(r"(\d{4})([.-]?)(\d{2})\2(\d{2})")
 _MOMENT = re.compile(
@@ -116,7 +123,7 @@ class Pseudonyms:
         self._date_shift = date_shift or DateShift.for_studies_from()
         self._uids: dict[str, str] = {}
         self._dates: dict[str, str | None] = {}
-        self.patient_label = patient_label or f"P{self.pseudonym('participant', participant)[:8]}"
+        self.patient_label = patient_label or self.label_code("P", participant)
         drawn = int.from_bytes(self._digest("offset", participant)[:8])
         self.offset_days = -(self._date_shift.minimum_days + drawn % self._date_shift.window_days)
 
@@ -159,11 +166,22 @@ class Pseudonyms:
         return f"2.25.{number}"
 
     def pseudonym(self, kind: str, value: str) -> str:
-        """Return a code of 12 characters (A to Z, 2 to 7) for a value of some kind.
+        """Return a code of 16 characters, digit and consonant in turn, for a value of some kind.
 
-        The same value under another kind has another code. It fits SH, LO, AE and CS.
+        The same value under another kind has another code. It fits SH, LO, AE and CS; 58 bits.
         """
-        return base64.b32encode(self._digest(f"code {kind}", value)).decode("ascii")[:_CODE_LENGTH]
+        number = int.from_bytes(self._digest(f"code {kind}", value))
+        code = []
+        for place in range(CODE_LENGTH):
+            signs = _CODE_LETTERS if place % 2 else _CODE_DIGITS
+            number, drawn = divmod(number, len(signs))
+            code.append(signs[drawn])
+        return "".join(code)
+
+    def label_code(self, kind: str, value: str) -> str:
+        """Return the code of a participant (kind ``P``) or session (``S``), with that letter."""
+        word = {"P": "participant", "S": "session"}[kind]
+        return f"{kind}{self.pseudonym(word, value)[:LABEL_CODE_LENGTH]}"
 
     def shift_date(self, value: str) -> str | None:
         """Return a date moved by the participant's offset, written as it was.

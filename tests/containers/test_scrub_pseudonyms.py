@@ -146,5 +146,13 @@ def test_pseudonyms_can_be_sent_to_another_process_and_hide_their_secret(made: P
 
 
 def test_codes_fit_short_strings(made: Pseudonyms):
-    """A code has 12 characters that every value representation of text allows."""
-    assert re.fullmatch(r"[A-Z2-7]{12}", made.pseudonym("patient", "Müller^Anna"))
+    """A code has 16 characters that every value representation of text allows (PS3.5 6.2)."""
+    assert re.fullmatch(r"([2-9][B-Z]){8}", made.pseudonym("patient", "Müller^Anna"))
+
+
+def test_no_code_holds_a_short_name_by_chance(made: Pseudonyms):
+    """Names of three letters and numbers of two digits are in none of thousands of codes."""
+    codes = [made.pseudonym("DICOM file", str(number)) for number in range(5000)]
+
+    assert len(set(codes)) == 5000
+    assert not any(re.search(r"[A-Z]{2}|[0-9]{2}|[AEIOU]", code) for code in codes)

@@ -14,8 +14,8 @@ from typing import TypeVar
 _LETTERS = "bcdfghjkmnpqrstvwxz"
 """Without vowels, so that no word comes out; without l, which looks like 1."""
 _DIGITS = "23456789"
-_LENGTH = 8
-"""59 thousand million labels (19 x 8 x 27**6)."""
+_PAIRS = 5
+"""81 thousand million labels: (19 x 8)**5."""
 
 T = TypeVar("T")
 
@@ -23,13 +23,12 @@ T = TypeVar("T")
 def new_label(taken: Collection[str]) -> str:
     """Return a label that is not among ``taken``.
 
-    Its first character is a letter and its second a digit, so that no label is a number or could
-    be read as a word; all other places are drawn from both.
+    Letter and digit take turns, so that no label is a number, could be read as a word, or holds
+    an old label such as ``P23`` or somebody's initials by chance, which the searches would find.
     """
     while True:
-        first = secrets.choice(_LETTERS) + secrets.choice(_DIGITS)
-        rest = (secrets.choice(_LETTERS + _DIGITS) for _ in range(_LENGTH - 2))
-        label = first + "".join(rest)
+        pairs = (secrets.choice(_LETTERS) + secrets.choice(_DIGITS) for _ in range(_PAIRS))
+        label = "".join(pairs)
         if label not in taken:
             return label
 

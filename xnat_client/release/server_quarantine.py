@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xnat_client.address import path_of
-from xnat_client.errors import BadInputError, NotFoundError, RefusedByPolicyError, RefusedError
+from xnat_client.errors import BadInputError, NotFoundError, RefusedError
 from xnat_client.projects import Accessibility, create_project, get_accessibility
 from xnat_client.release.labels import new_label
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.server_side.access import OWNERS, Member, list_members
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from xnat_client.sharing.home import Home
 
 _TRACE_FILE = "server-quarantine.json"
-_NAME = re.compile(r"tmp-[a-z0-9]{16}")
+_NAME = re.compile(r"tmp-[a-z0-9]{20}")
 """Nothing else is ever removed, whatever the trace says."""
 
 
@@ -159,7 +160,7 @@ def _read(trace: Path) -> list[dict[str, str]]:
 def _unreadable() -> BadInputError:
     return BadInputError(
         f"The list of quarantine projects ({_TRACE_FILE} in the records' folder) cannot be read. "
-        "Look on the servers for projects named tmp- and 16 characters, and remove list and "
+        "Look on the servers for projects named tmp- and 20 characters, and remove list and "
         "projects."
     )
 

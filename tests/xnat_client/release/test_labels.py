@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from xnat_client.release.labels import new_label, shuffled
 def test_labels_are_of_letters_and_digits_that_bids_allows() -> None:
     drawn = {new_label(()) for _ in range(2000)}
 
-    assert {len(each) for each in drawn} == {8}
+    assert {len(each) for each in drawn} == {10}
     assert set("".join(drawn)) <= set(string.ascii_lowercase + string.digits)
     assert len(drawn) == 2000
 
@@ -34,10 +35,21 @@ def test_a_taken_label_is_drawn_again() -> None:
 
 
 def test_every_character_is_about_as_likely_as_another() -> None:
-    counts = Counter("".join(new_label(())[2:] for _ in range(5000)))
+    drawn = [new_label(()) for _ in range(5000)]
 
-    # 30,000 characters over 27: 1111 each, with a spread of 33; six spreads are never seen.
-    assert all(1111 - 200 < count < 1111 + 200 for count in counts.values())
+    letters, digits = (Counter("".join(each[place::2] for each in drawn)) for place in (0, 1))
+    # 25,000 characters over 19 and over 8: 1316 and 3125 each, with spreads of 35 and 52; six
+    # spreads are never seen.
+    assert len(letters) == 19
+    assert len(digits) == 8
+    assert all(1316 - 210 < count < 1316 + 210 for count in letters.values())
+    assert all(3125 - 315 < count < 3125 + 315 for count in digits.values())
+
+
+def test_no_label_holds_an_old_one_or_initials_by_chance() -> None:
+    drawn = [new_label(()) for _ in range(5000)]
+
+    assert not any(re.search(r"[a-z]{2}|[0-9]{2}", each) for each in drawn)
 
 
 def test_the_order_of_work_does_not_follow_the_given_order() -> None:
