@@ -257,11 +257,10 @@ class _Commands:
         if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
         if code != expected:
-            said = (err.getvalue() or out.getvalue()).strip().splitlines()
-            raise SharingDemoError(
-                f"winxnat {' '.join(arguments[:2])} ended with code {code} and not {expected}. "
-                f"{said[-1] if said else ''}"
-            )
+            # What was refused stands in the document, progress and errors in the other stream.
+            said = "\n".join(part.getvalue().strip() for part in (err, out))
+            what = f"winxnat {' '.join(arguments[:2])} ended with code {code} and not {expected}."
+            raise SharingDemoError(f"{what}\n{said}")
         lines = out.getvalue().strip().splitlines()
         found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
         return found
