@@ -39,6 +39,14 @@ _SEPARATORS = re.compile(r"[\s._:/-]")
 _WORD_BYTES = re.compile(rb"[0-9a-z\x80-\xff]")
 _SHORT_DAY = 6
 _IN_A_NAME = re.compile(rb"[a-z_/\"']")
+_DIGEST = re.compile(
+    rb"(?<![0-9a-z])(?:[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![0-9a-z])"
+)
+_LONGEST_DIGEST = 64
+_MEASURE = re.compile(rb"\.(?=\d*[1-9])\d{3,}(?![.\d])")
+"""The fraction of a measured value. ``2458.0``, as spreadsheets write a number, is none, nor is the
+second visit ``2458.02``."""
+_EXPONENT = re.compile(rb"[\d.]e[+-]?\Z")
 _PRINTABLE = re.compile(rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]+")
 
 
@@ -214,15 +222,16 @@ def _counts(needle: _Needle, data: bytes, start: int, end: int, *, is_text: bool
 
     From 8 characters (10 digits) on it counts anywhere. Below, it must be a whole word or number,
     and in a binary stream stand in a stretch of text; a number that is the fraction of another
-    one, or a part of a longer one, is chance. A day as six digits is a number like any other in a
-    table, so it must be part of a name or a text of its own.
+    one, the whole part of a measured value, or a part of a longer one, is chance, and so is one in
+    a digest. A day as six digits is a number like any other in a table, so it must be part of a
+    name or a text of its own.
     """
     before = data[start - needle.width : start - needle.width + 1] if start >= needle.width else b""
     after = data[end : end + 1]
     if needle.is_number:
         if needle.characters >= _ANYWHERE_DIGITS and is_text:
             return True
-        if before.isdigit() or after.isdigit() or before in {b".", b"e", b"+"}:
+        if before.isdigit() or after.isdigit() or _is_of_a_value(needle, data, start, end):
             return False
         if needle.kind is SecretKind.DATE and needle.characters == _SHORT_DAY:
             return is_text and bool(_IN_A_NAME.match(before) or _IN_A_NAME.match(after))
@@ -231,6 +240,25 @@ def _counts(needle: _Needle, data: bytes, start: int, end: int, *, is_text: bool
     elif _WORD_BYTES.match(before) or _WORD_BYTES.match(after):
         return False
     return is_text or needle.width > 1 or _in_text_run(data, start, end)
+
+
+def _is_of_a_value(needle: _Needle, data: bytes, start: int, end: int) -> bool:
+    """Tell whether a number is a part of a measured value or, being short, of a digest."""
+    if data[start - 1 : start] == b"." or _EXPONENT.search(data[max(0, start - 3) : start]):
+        return True
+    if needle.kind is SecretKind.ID and _MEASURE.match(data, end):
+        return True
+    return needle.characters < _ANYWHERE and _in_digest(data, start, end)
+
+
+def _in_digest(data: bytes, start: int, end: int) -> bool:
+    """Tell whether a match is a part of a digest in hexadecimal."""
+    first = max(0, start - _LONGEST_DIGEST - 1)
+    around = data[first : end + _LONGEST_DIGEST + 1]
+    return any(
+        found.start() <= start - first and end - first <= found.end()
+        for found in _DIGEST.finditer(around)
+    )
 
 
 def _in_text_run(data: bytes, start: int, end: int) -> bool:

@@ -6,6 +6,7 @@ Not here: which forms there are (``encodings``), and what is compressed (``strea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +19,7 @@ from containers.check_identity.known import KnownStrings
 from containers.check_identity.variants import Edge, Variant, variants_of
 
 WINDOW_BYTES = 4 << 20
-_CONTEXT = 40
+_CONTEXT = 64
 """Bytes looked at on each side of a match."""
 _MIN_IN_VOXELS = 8
 """Characters a text must have to count among voxels, where any short one occurs by chance."""
@@ -30,6 +31,15 @@ _CHANCE_RUN = 15
 """Digits in a row, from which a short number inside them says nothing."""
 _SURE_NUMBER = 10
 _MAX_HITS = 50
+
+
+_DIGEST = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![0-9A-Za-z])"
+)
+"""A digest of a usual length in hexadecimal, in which short words and numbers come by chance."""
+_MEASURE = re.compile(r"\.(?=\d*[1-9])\d{3,}(?![.\d])")
+"""The fraction of a measured value. ``2458.0``, as spreadsheets write a number, is none, nor is the
+second visit ``2458.02``."""
 
 
 class Region(Enum):
@@ -247,6 +257,8 @@ def _judge(  # noqa: PLR0911 - one return for each reason
     found = window[start:end].decode(form.name, "replace") if unit > 1 else text
     if unit == 1 and text.isascii():
         found = window[start:end].decode("ascii", "replace")
+    if unit == 1 and len(text) < _MIN_IN_VOXELS and _in_digest(before, found, after):
+        return False
     if entry.variant.edge is Edge.NUMBER:
         return _is_number(text, before, after)
     if entry.variant.edge is Edge.WORD:
@@ -293,8 +305,8 @@ def _is_number(text: str, before: str, after: str) -> bool | None:
     if not text[-1:].isdigit():
         right = 0
     if len(text) >= _SURE_NUMBER or not left + right:
-        is_fraction = text.isdigit() and len(text) < _MIN_IN_VOXELS and _in_fraction(before)
-        return not is_fraction
+        is_short = text.isdigit() and len(text) < _MIN_IN_VOXELS
+        return not (is_short and (_in_fraction(before) or _MEASURE.match(after)))
     if len(text) < _MIN_IN_VOXELS:
         return None
     return left + right + len(text) < _CHANCE_RUN
@@ -307,6 +319,14 @@ def _in_fraction(before: str) -> bool:
         return False
     whole = head[:-1].rstrip("0123456789")
     return len(whole) < len(head) - 1 and not whole.endswith(".")
+
+
+def _in_digest(before: str, found: str, after: str) -> bool:
+    start, end = len(before), len(before) + len(found)
+    return any(
+        each.start() <= start and end <= each.end() and len(each.group()) > len(found)
+        for each in _DIGEST.finditer(before + found + after)
+    )
 
 
 def _run(before: str, after: str, found: str) -> int:

@@ -25,7 +25,8 @@ NUMBER = Secret(SecretKind.ID, "W3T-2020-00417")
 DAY = Secret(SecretKind.DATE, "2017-08-13")
 ACCENTED = Secret(SecretKind.NAME, "Müllerová^Žofie")
 SHORT = Secret(SecretKind.ID, "S07")
-SEARCHER = Searcher([NAME, NUMBER, DAY, ACCENTED, SHORT])
+PLAIN_NUMBER = Secret(SecretKind.ID, "2458")
+SEARCHER = Searcher([NAME, NUMBER, DAY, ACCENTED, SHORT, PLAIN_NUMBER])
 
 
 def zipped(name: str, data: bytes, comment: bytes = b"") -> bytes:
@@ -88,6 +89,9 @@ PLACES: dict[str, bytes] = {
     "gzip in tar in xz": lzma.compress(tarred("a.gz", gzip.compress(b"W3T-2020-00417"))),
     "name in tar": gzip.compress(tarred("W3T-2020-00417.txt", b"-")),
     "short label as a word": b"participant\tS07\t12\n",
+    "a number as spreadsheets write it": b"participant\tvalue\n2458.0\t3\n",
+    "a number with its visit": b"participant\tvalue\n2458.02\t3\n",
+    "a number in what is no digest": b"cafe2458.txt",
 }
 
 
@@ -100,6 +104,8 @@ def test_a_secret_is_found_in(place: str, tmp_path: Path) -> None:
     assert [each.path for each in found.places][:1] == ["file.bin"]
 
 
+# SHA-256 of the text "156", by sha256sum; it has 2458 between two letters.
+DIGEST = b"0fecf9247f3ddc84db8a804fa3065c013baf6b7c2458c2ba2bf56c2e1d42ddd4"
 HARMLESS: dict[str, bytes] = {
     "noise": VOXELS,
     "a longer number": b"4201708139917\n",
@@ -107,6 +113,9 @@ HARMLESS: dict[str, bytes] = {
     "the version of a program": b'{"Version": "13.8.17"}',
     "the fraction of a number": b"0.20170813\t1.25\n",
     "a short label within a word": b"XS071 rows07er",
+    "a measured value": b"image\tsnr\ncheck\t2458.507\n",
+    "a digest that begins and ends a line": DIGEST + b"\n",
+    "a digest in JSON": b'{"sha256": "' + DIGEST + b'"}',
     "other words": b"The quick brown fox met zebras on the sofa in August.",
 }
 
