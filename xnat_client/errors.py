@@ -9,10 +9,11 @@ Tree, with the exit code of the command line::
     ├── NotAllowedError        5  ask the project owner for the right
     ├── NotLoggedInError       5  correct the user name or password
     ├── ConflictError          5  choose another name, or say that it may be added to
-    ├── RefusedByPolicyError   4  read what is not met; a person must look
     ├── UnreachableError       5  check address and network, try again later
     ├── RefusedError           5  read what the server says; its answer is not what was asked for
     └── RunFailedError         5  read the log of the container
+
+Sharing adds one of its own, ``xnat_client.sharing.errors.RefusedByPolicyError``, with 4.
 
 The numbers mean what they mean for ``winxnat-step`` and ``winxnat run``: 0 done, 1 our fault,
 2 wrong usage, 3 bad input, 4 unsafe: the sharing policy refuses and nothing was opened, 5
@@ -21,11 +22,6 @@ client. 130 is an interruption by Ctrl-C.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from xnat_client.sharing.finding import Finding
 
 EXIT_DONE = 0
 EXIT_OUR_FAULT = 1
@@ -106,22 +102,6 @@ class RefusedError(XnatClientError):
     """The server answered, but did not do what was asked, or holds something else."""
 
     exit_code = EXIT_SERVER_FAILED
-
-
-class RefusedByPolicyError(XnatClientError):
-    """The sharing policy does not allow it; nothing was changed, nothing was opened.
-
-    Parameters
-    ----------
-    findings : tuple of Finding
-        What is not met or unknown: who must do what. Empty if the message says it all.
-    """
-
-    exit_code = EXIT_UNSAFE
-
-    def __init__(self, message: str, *, findings: tuple[Finding, ...] = ()) -> None:
-        super().__init__(message)
-        self.findings = findings
 
 
 class RunFailedError(XnatClientError):

@@ -31,6 +31,7 @@ class XnatServer:
         self.transport = transport
         self.credentials = credentials
         self._xnat: Any = None
+        self._account = ""
 
     def __repr__(self) -> str:
         return f"XnatServer({self.transport.url!r})"
@@ -45,6 +46,14 @@ class XnatServer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def account(self) -> str:
+        """Return the login name of the account; an alias token among the credentials is none."""
+        if not self._account:
+            doing = "ask for the name of this account"
+            self._account = self.transport.get_text("/xapi/users/username", doing=doing).strip()
+        return self._account
 
     @property
     def xnat(self) -> Any:

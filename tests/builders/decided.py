@@ -42,12 +42,13 @@ from xnat_client.sharing.home import Home
 from xnat_client.sharing.levels import APPROVERS
 from xnat_client.sharing.machines.grant_machine import GrantEvent
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
-from xnat_client.sharing.records import agreements, criteria, statements
+from xnat_client.sharing.records import agreements, consent, criteria, statements
 from xnat_client.sharing.records.agreement_text import AgreementText, Clause
 from xnat_client.sharing.records.agreements import Signing
+from xnat_client.sharing.records.consent import ConsentLine
 from xnat_client.sharing.records.criteria import CriteriaFile
 from xnat_client.sharing.records.rights import Rights
-from xnat_client.sharing.vocabulary import Level, Outcome, ReleaseState, Role
+from xnat_client.sharing.vocabulary import ConsentEvent, Level, Outcome, ReleaseState, Role
 
 AGREEMENT = ("data-use", "1.0.0")
 POLICY = ("internal-policy", "1.0.0")
@@ -206,6 +207,23 @@ def add_evidence(
         outcome = (outcomes or {}).get(check, Outcome.MET)
         result = CheckResult(check, outcome, version or freshness.version_now(), covered)
         evidence.add(session, service("the build's checks"), release, result, now=now)
+
+
+def proposed(
+    session: Session, home: Home, site: Site, now: datetime, level: Level = Level.EXTERNAL
+) -> Release:
+    """Prepare the site and take a release to PROPOSED."""
+    prepare(session, site, now=now)
+    release = draft(session, home, site, now=now, level=level)
+    team = site.acting(Role.STUDY_TEAM)
+    release = decisions.fire(session, home, team, release, ReleaseEvent.CHECK, now=now)
+    return decisions.fire(session, home, team, release, ReleaseEvent.PROPOSE, now=now)
+
+
+def withdraw_consent(session: Session, site: Site, participant: int, now: datetime) -> None:
+    """Record that a participant's data are shared no further."""
+    line = ConsentLine(ConsentEvent.NO_FURTHER_SHARING, now.date())
+    consent.record(session, site.acting(Role.STUDY_TEAM), participant, line, now=now)
 
 
 def approve_all(  # noqa: PLR0913  # who approves what with which keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -24,10 +24,11 @@ from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import Release, Server
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
+from xnat_client.sharing.reconcile.report import CycleReport, Done
 from xnat_client.sharing.records import criteria
 from xnat_client.sharing.server_side.content import WantedFile, list_labels
 from xnat_client.sharing.server_side.site import SharingSite
-from xnat_client.sharing.vocabulary import Level, Role
+from xnat_client.sharing.vocabulary import DriftClass, Level, ReleaseState, Role, Severity
 from xnat_client.transport import Transport
 from xnat_client.transport_settings import TransportSettings
 
@@ -47,6 +48,9 @@ LOGINS = (
 QUICK = TransportSettings(
     connect_timeout_s=5, read_timeout_s=30, max_attempts=2, first_pause_s=0.001
 )
+
+Publish = Callable[..., int]
+"""Takes what `approved` takes; returns the release's number."""
 
 SMALL_RELEASE: Mapping[str, bytes] = {
     "README.md": b"A data set.",
@@ -263,3 +267,24 @@ def project_ids(transport: Transport) -> list[str]:
 def delete(transport: Transport, path: str) -> None:
     """DELETE with its files."""
     transport.request("DELETE", path, doing="clear away", query={"removeFiles": "true"})
+
+
+def critical(report: CycleReport) -> list[tuple[DriftClass, Done]]:
+    """Return what a cycle found critical, and what it did about it."""
+    return [
+        (one.drift.drift, one.done)
+        for one in report.all_found
+        if one.drift.severity is Severity.CRITICAL
+    ]
+
+
+def state_of(site: SharingSite, release_pk: int) -> tuple[ReleaseState, bool]:
+    """Return a release's state, and whether it is applied to its server."""
+    with site.database.transaction() as session:
+        release = session.get_one(Release, release_pk)
+        return release.state, release.applied
+
+
+def add_to_source(servers: Servers, _project: str) -> None:
+    """Let an outsider into the source project: critical, and the loop undoes it."""
+    put(servers.service[INSIDE], "/data/projects/SOURCE/users/Collaborators/outsider")

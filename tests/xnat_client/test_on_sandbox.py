@@ -335,3 +335,11 @@ def test_collaborator_may_not_upload(
         upload_session(reader.transport, study, UploadTarget(project_id, "S1", "E1"))
 
     assert list_sessions(transport, project_id) == ()
+
+
+def test_account_is_whom_an_alias_token_stands_for(sandbox: Any, transport: Transport) -> None:
+    """What is kept of a login is the person's name, never the token's."""
+    token = transport.get_json("/data/services/tokens/issue", doing="get a token")
+
+    with connect(sandbox.url, token["alias"], token["secret"]) as server:
+        assert server.account == sandbox.admin_user

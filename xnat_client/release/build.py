@@ -20,12 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xnat_client.address import path_of
-from xnat_client.errors import (
-    ConflictError,
-    NotFoundError,
-    RefusedByPolicyError,
-    UsageError,
-)
+from xnat_client.errors import ConflictError, NotFoundError, UsageError
 from xnat_client.release import checks, recording, secret_strings, sources
 from xnat_client.release.all_sessions import Worked, work_on_all
 from xnat_client.release.assembly import Assembled, Material, assemble, hidden
@@ -47,6 +42,7 @@ from xnat_client.release.spellings import Secret, SecretKind
 from xnat_client.sharing import actors, clock
 from xnat_client.sharing.actors import Actor
 from xnat_client.sharing.database.tables import Server
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.link_table import LinkState, LinkTable
 from xnat_client.sharing.records import agreements, people
 
@@ -197,7 +193,7 @@ def _plan(frame: _Frame) -> tuple[Plan, Terms]:
 def _require_service_account(session: Session, frame: _Frame) -> None:
     record = session.get(Server, frame.request.server)
     account = record.service_account if record is not None else ""
-    if account not in {"", frame.server.credentials.user}:
+    if account not in {"", frame.server.account}:
         raise UsageError(
             f"A build on server {frame.request.server} is done by its service account {account}, "
             "which alone may enter the quarantine project. Give it as --user."

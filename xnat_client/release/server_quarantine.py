@@ -48,7 +48,7 @@ def remove_left_overs(home: Home, server: XnatServer, alias: str) -> int:
     trace = home.folder / _TRACE_FILE
     removed = 0
     for row in _read(trace):
-        if (row["server"], row["account"]) == (alias, server.credentials.user):
+        if (row["server"], row["account"]) == (alias, server.account):
             removed += _remove(server, row["project"])
             _forget(trace, row["project"])
     return removed
@@ -75,7 +75,7 @@ class ServerQuarantine:
         """
         project_id = f"tmp-{new_label(())}{new_label(())}"
         quarantine = cls(home, server, project_id)
-        row = {"server": alias, "account": server.credentials.user, "project": project_id}
+        row = {"server": alias, "account": server.account, "project": project_id}
         _write(quarantine._trace, [*_read(quarantine._trace), row])
         try:
             create_project(server.transport, project_id)
@@ -96,7 +96,7 @@ class ServerQuarantine:
         transport = self._server.transport
         found = get_accessibility(transport, self.project_id)
         members = list_members(transport, self.project_id)
-        mine = (Member(self._server.credentials.user, OWNERS),)
+        mine = (Member(self._server.account, OWNERS),)
         if found is not Accessibility.PRIVATE or members != mine:
             raise RefusedByPolicyError(
                 "The quarantine project of the build is not closed: it must be private with its "

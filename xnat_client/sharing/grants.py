@@ -17,17 +17,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from xnat_client.errors import (
-    ConflictError,
-    NotAllowedError,
-    NotFoundError,
-    RefusedByPolicyError,
-    UsageError,
-)
+from xnat_client.errors import ConflictError, NotAllowedError, NotFoundError, UsageError
 from xnat_client.sharing import clock, standing, trusted
 from xnat_client.sharing.actors import Actor, service
 from xnat_client.sharing.audit import chain
 from xnat_client.sharing.database.tables import Grant, Person, Release
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.grant_case import LONGEST, RecordedGrantCase, person_objections
 from xnat_client.sharing.machines.grant_machine import (
     CLOSING_GRANT_EVENTS,

@@ -19,13 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.builders import canaries, sharing
 from xnat_client.cli import main
-from xnat_client.errors import (
-    ConflictError,
-    NotAllowedError,
-    NotFoundError,
-    RefusedByPolicyError,
-    UsageError,
-)
+from xnat_client.errors import ConflictError, NotAllowedError, NotFoundError, UsageError
 from xnat_client.release import manifest
 from xnat_client.release.build import build_release
 from xnat_client.release.request import BuildResult
@@ -37,6 +31,7 @@ from xnat_client.sharing.database.tables import (
     ReleaseFile,
     ReleaseParticipant,
 )
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.home import DATABASE_VARIABLE, Home
 from xnat_client.sharing.link_table import LinkState, LinkTable, table_path
 from xnat_client.sharing.records import consent as consents

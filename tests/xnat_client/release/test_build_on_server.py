@@ -14,11 +14,12 @@ import pytest
 from deploy.pytest_plugin import XnatSandbox
 from tests.builders import canaries
 from tests.builders.heads import NOSE, average_head
-from xnat_client.errors import BadInputError, RefusedByPolicyError, UsageError
+from xnat_client.errors import BadInputError, UsageError
 from xnat_client.projects import Accessibility, create_project, get_accessibility
 from xnat_client.release.request import BuildResult
 from xnat_client.release.server_quarantine import ServerQuarantine, remove_left_overs
 from xnat_client.sharing.database.tables import Server
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.server_side.access import set_accessibility
 
 from .conftest import HEAD, BrokenOff, Built, Maker, Releasing, consent, quarantines, traces

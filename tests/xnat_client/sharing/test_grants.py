@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from tests.builders import decided
 from tests.builders.sharing import FORM, Site
-from xnat_client.errors import ConflictError, NotAllowedError, RefusedByPolicyError, UsageError
+from xnat_client.errors import ConflictError, NotAllowedError, UsageError
 from xnat_client.sharing import grants, link_file
 from xnat_client.sharing.actors import Actor, service
 from xnat_client.sharing.database.tables import ConsentForm, Grant, Person, Release
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.grants import Ending, NewGrant
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.grant_machine import (

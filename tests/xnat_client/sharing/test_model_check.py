@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from xnat_client.errors import NotAllowedError, RefusedByPolicyError
+from xnat_client.errors import NotAllowedError
 from xnat_client.sharing import approvals
 from xnat_client.sharing.approvals import RESUMERS, Vote
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.finding import Finding, procedure
 from xnat_client.sharing.machines.release_machine import ReleaseEvent, machine
 from xnat_client.sharing.vocabulary import Level, ReleaseState, Role

@@ -14,13 +14,14 @@ from tests.builders import decided
 from tests.builders.decided import Signers
 from tests.builders.sharing import Site
 from xnat_client.cli.main import run
-from xnat_client.errors import NotAllowedError, RefusedByPolicyError, UsageError
+from xnat_client.errors import NotAllowedError, UsageError
 from xnat_client.sharing import decisions, evidence, link_file
 from xnat_client.sharing.actors import Actor
 from xnat_client.sharing.approvals import Decision
 from xnat_client.sharing.check import old_evidence
 from xnat_client.sharing.check.freshness import version_now
 from xnat_client.sharing.database.tables import Release
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
 from xnat_client.sharing.records import criteria, old_checks

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from tests.builders import decided
 from tests.builders.sharing import FORM, Site
 from xnat_client.cli.main import run
-from xnat_client.errors import RefusedByPolicyError
 from xnat_client.sharing import decisions, grants, link_file
 from xnat_client.sharing.audit.verify import verify
 from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import Person, Release
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
 from xnat_client.sharing.records import forms, people, statements, studies

@@ -14,13 +14,14 @@ from tests.builders import watched
 from tests.builders.decided import Signers
 from tests.builders.sharing import INSIDE, NOW, OUTSIDE, Site
 from tests.builders.watched import Servers
-from xnat_client.errors import NotFoundError, RefusedByPolicyError
+from xnat_client.errors import NotFoundError
 from xnat_client.projects import Accessibility, create_project, get_accessibility
 from xnat_client.session import XnatServer
 from xnat_client.sharing import decisions
 from xnat_client.sharing.actors import service
 from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import Release, ReleaseFile, Server
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
 from xnat_client.sharing.records import consent

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from xnat_client.errors import NotAllowedError, RefusedByPolicyError
+from xnat_client.errors import NotAllowedError
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.finding import Finding
 from xnat_client.sharing.levels import SUSPENDERS
 from xnat_client.sharing.machines.release_machine import (

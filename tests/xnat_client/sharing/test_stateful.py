@@ -26,11 +26,12 @@ from sqlalchemy.orm import Session
 
 from tests.builders import decided, sharing
 from tests.builders.decided import Signers
-from xnat_client.errors import NotAllowedError, RefusedByPolicyError, UsageError
+from xnat_client.errors import NotAllowedError, UsageError
 from xnat_client.sharing import decisions, evidence, grants, link_file
 from xnat_client.sharing.actors import Actor
 from xnat_client.sharing.approvals import Decision
 from xnat_client.sharing.database.tables import Approval, Grant, Release
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.grant_machine import GrantEvent
 from xnat_client.sharing.machines.release_machine import ReleaseEvent

@@ -28,7 +28,7 @@ from tests.builders.decided import Signers
 from tests.builders.sharing import INSIDE, NOW, OUTSIDE, Site, fresh_records, make_site
 from tests.builders.watched import Servers
 from xnat_client.cli.main import run
-from xnat_client.errors import NotAllowedError, RefusedByPolicyError, XnatClientError
+from xnat_client.errors import NotAllowedError, XnatClientError
 from xnat_client.projects import Accessibility, get_accessibility
 from xnat_client.release import labels, manifest
 from xnat_client.release.disclosure import check_tables
@@ -40,6 +40,7 @@ from xnat_client.sharing.approvals import Decision
 from xnat_client.sharing.audit.verify import verify
 from xnat_client.sharing.check import freshness
 from xnat_client.sharing.database.tables import Release, ReleaseFile
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.evidence import CheckId, CheckResult
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.release_machine import ReleaseEvent

@@ -13,11 +13,12 @@ from tests.builders.decided import Signers
 from tests.builders.released import add_acceptance, add_grant, add_links, add_release
 from tests.builders.sharing import Site, add_participant
 from xnat_client.cli.main import run
-from xnat_client.errors import BadInputError, NotAllowedError, RefusedByPolicyError
+from xnat_client.errors import BadInputError, NotAllowedError
 from xnat_client.sharing import decisions, link_file, telling, withdrawal
 from xnat_client.sharing.actors import Actor, service
 from xnat_client.sharing.approvals import Decision
 from xnat_client.sharing.database.tables import AuditEntry, ConsentRecord, Notice, Release
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.home import Home
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
 from xnat_client.sharing.telling import Told

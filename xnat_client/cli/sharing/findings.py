@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from xnat_client.cli.server_options import print_json
-from xnat_client.errors import RefusedByPolicyError
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.finding import Finding, blocking
 from xnat_client.sharing.vocabulary import Need
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, UOWTransaction, sessionmaker
 
-from xnat_client.errors import RefusedByPolicyError
 from xnat_client.sharing.audit import chain, seals
 from xnat_client.sharing.database import tables
 from xnat_client.sharing.database.tables import AuditEntry, Base
+from xnat_client.sharing.errors import RefusedByPolicyError
 
 _KEPT = "winxnat.last-seals"
 # What SQLAlchemy and the JSON reader raise for a stored word, number or text that is none.

@@ -15,7 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from transitions import EventData, Machine, MachineError
 
-from xnat_client.errors import NotAllowedError, RefusedByPolicyError
+from xnat_client.errors import NotAllowedError
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.finding import Finding
 from xnat_client.sharing.vocabulary import Role
 

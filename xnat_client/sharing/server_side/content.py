@@ -18,16 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xnat_client.address import path_of
-from xnat_client.errors import (
-    BadInputError,
-    ConflictError,
-    NotFoundError,
-    RefusedByPolicyError,
-    RefusedError,
-)
+from xnat_client.errors import BadInputError, ConflictError, NotFoundError, RefusedError
 from xnat_client.exchange import StreamBody
 from xnat_client.listings import list_rows
 from xnat_client.resources import RemoteFile, read_file_rows
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.upload.zip_stream import SmallFile, small_zip_chunks, small_zip_size
 
 if TYPE_CHECKING:

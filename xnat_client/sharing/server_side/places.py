@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from xnat_client.errors import RefusedByPolicyError
 from xnat_client.sharing.database.tables import Release, Server, Study
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.server_side.declared import is_single_server
 from xnat_client.sharing.vocabulary import READABLE_STATES, Level, ServerSide
 

@@ -15,12 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from xnat_client.errors import (
-    NotFoundError,
-    RefusedByPolicyError,
-    UsageError,
-    XnatClientError,
-)
+from xnat_client.errors import NotFoundError, UsageError, XnatClientError
 from xnat_client.projects import Accessibility, create_project, get_accessibility
 from xnat_client.sharing import decisions
 from xnat_client.sharing.actors import Actor
@@ -28,6 +23,7 @@ from xnat_client.sharing.audit.chain import Change, append
 from xnat_client.sharing.check import check_release
 from xnat_client.sharing.check.folder import FolderObservation, observe
 from xnat_client.sharing.database.tables import Release, Server
+from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.evidence import release_folder
 from xnat_client.sharing.machines.release_machine import ReleaseEvent
 from xnat_client.sharing.records import people

@@ -67,7 +67,7 @@ class SharingSite:
 
 def service_login(server: Server, opened: XnatServer) -> str:
     """Return the user name of the service account, the only owner of release projects."""
-    return server.service_account or opened.credentials.user
+    return server.service_account or opened.account
 
 
 @contextmanager
