@@ -335,8 +335,10 @@ def _is_empty(element: DataElement) -> bool:
     value = element.value
     if value is None:
         return True
-    if isinstance(value, bytes | str):
-        return not value.strip(b"\0 " if isinstance(value, bytes) else "\0 ")  # type: ignore[arg-type]
+    if isinstance(value, bytes):
+        return not value.strip(b"\0 ")
+    if isinstance(value, str):
+        return not value.strip("\0 ")
     return hasattr(value, "__len__") and len(value) == 0
 
 

@@ -5,11 +5,12 @@ Not here: walking through files (``dicom``, ``dicom_plain``), and the rules (``d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from containers.check_identity.context import FileContext, TextValue
 from containers.check_identity.dicom_rules import LABELS, DicomRules, where
@@ -75,8 +76,8 @@ def _texts_of(element: DataElement, at: str, context: FileContext) -> None:
 
 
 def _strings(value: object) -> Iterator[str]:
-    many = value if type(value).__name__ == "MultiValue" or isinstance(value, list) else [value]
-    for each in many:  # type: ignore[attr-defined]
+    many: Iterable[object] = value if isinstance(value, MultiValue | list) else (value,)
+    for each in many:
         if each is not None:
             # A number keeps the text that was written (DS, IS).
             yield str(getattr(each, "original_string", None) or each)

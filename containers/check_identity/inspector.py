@@ -12,7 +12,7 @@ import itertools
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePath
@@ -254,7 +254,7 @@ class Inspector:
 
     def _open(
         self,
-        found: object,
+        found: Iterable[Member],
         context: FileContext,
         budget: Budget,
         depth: int,
@@ -262,7 +262,7 @@ class Inspector:
         if depth >= budget.max_depth:
             context.doubt(26, "", "archives within archives, deeper than the search goes")
             return
-        for member in found:  # type: ignore[attr-defined]
+        for member in found:
             self._open_member(member, context, budget, depth)
 
     def _open_member(

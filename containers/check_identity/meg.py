@@ -165,8 +165,7 @@ def _field(head: bytes, extent: tuple[int, int], context: FileContext, name: str
 
 def _is_shifted(day: str) -> bool:
     try:
-        # Naive on purpose: the format knows no zone.
-        return datetime.strptime(day, "%d-%b-%Y").year <= _LAST_SHIFTED_YEAR  # noqa: DTZ007
+        return datetime.strptime(day, "%d-%b-%Y").year <= _LAST_SHIFTED_YEAR  # noqa: DTZ007 - a day
     except ValueError:
         return False
 

@@ -74,17 +74,10 @@ class FileReport:
         Elements by the rule that decided on them.
     warnings : tuple of str
         Doubts that a person should look at; no value of the file is in them.
-    sop_class, transfer_syntax : str
-        Registered UIDs.
-    pixel_bytes : int
-        Length of what was passed on untouched.
     """
 
     counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
-    sop_class: str = ""
-    transfer_syntax: str = ""
-    pixel_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +197,7 @@ class Scrubber:
         walk = Walk(marks=self._marks[encoding])
         pieces, _ = cleaner.clean(data, start, len(data), walk)
         verdict = self._check(data, walk, encoding, syntax)
-        _, begin, end = walk.pixels or (0, 0, 0)
+        _, _, end = walk.pixels or (0, 0, 0)
         instance = _text(walk.facts, _SOP_INSTANCE)
         if not self._profile.retain_uids:
             instance = self._pseudonyms.uid(instance)
@@ -221,8 +214,7 @@ class Scrubber:
         counts = {
             rule: number for rule, number in zip(cleaner.rules, walk.tally, strict=False) if number
         }
-        warnings = tuple(verdict.warnings)
-        return FileReport(counts, warnings, verdict.sop_class, syntax, end - begin)
+        return FileReport(counts, tuple(verdict.warnings))
 
     def _check(self, data: Data, walk: Walk, encoding: Encoding, syntax: str) -> Verdict:
         """Refuse what is no clean image; the pixels of a large file are looked at later."""

@@ -14,7 +14,6 @@ from containers.scrub_headers.table import edition
 IMPLEMENTATION_UID = "2.25.214893061540924167036953719836302190421"
 IMPLEMENTATION_NAME = "WINXNAT"
 _OPTIONS = (
-    ("clean_graphics", "113103", "Clean Graphics Option"),
     ("clean_structured_content", "113104", "Clean Structured Content Option"),
     ("clean_descriptors", "113105", "Clean Descriptors Option"),
     (

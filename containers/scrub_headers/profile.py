@@ -63,7 +63,7 @@ class Profile:
         Keep UIDs; otherwise they are mapped.
     retain_safe_private : bool
         Keep private elements of the safe list; otherwise all private elements go.
-    clean_descriptors, clean_structured_content, clean_graphics : bool
+    clean_descriptors, clean_structured_content : bool
         Keep such content after cleaning; otherwise it goes.
     retain_device_identity, retain_institution_identity, retain_patient_characteristics : bool
         Keep what the table allows under these options.
@@ -85,7 +85,6 @@ class Profile:
     retain_safe_private: bool
     clean_descriptors: bool
     clean_structured_content: bool
-    clean_graphics: bool
     retain_device_identity: bool
     retain_institution_identity: bool
     retain_patient_characteristics: bool

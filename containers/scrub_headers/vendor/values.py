@@ -14,7 +14,6 @@ from typing import Final, Protocol
 from containers.scrub_headers.vendor.tables import vendor_terms
 
 BINARY_FORMATS: Final = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", "UL": "I"}
-TEXT_NUMBERS: Final = frozenset({"IS", "DS"})
 LONGEST_NUMBER: Final = 7
 """Digits of a whole number that is kept without a rule of its own; identifiers have more."""
 _NUMBER = re.compile(
