@@ -49,6 +49,7 @@ _OTHER_DATA = (
     "/data/prearchive/experiments",
     f"{_SESSION}/resources",
     f"{_SESSION}/scans/{{scan}}",
+    f"{_SESSION}/scans/{{scan}}/resources/{{resource}}",
     "/data/services/logging/{rest:path}",
     "/data/services/mail/send",
     "/data/services/settings",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
+from starlette.datastructures import QueryParams
 from starlette.responses import PlainTextResponse, Response
 
 from deploy.sandbox.errors import HttpError, bad_request
 
 if TYPE_CHECKING:
-    from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
     from deploy.sandbox.people import User
@@ -25,8 +26,8 @@ _TRUE_WORDS = frozenset({"true", "1"})
 class Call:
     """A request with its user and site; handlers are ``def handler(call: Call) -> Response``.
 
-    Handlers run in worker threads. ``form`` holds the fields of a form body (empty otherwise);
-    ``body`` is the raw body, read only for handlers registered with ``body=True``.
+    Handlers run in worker threads. ``body`` is the raw body, read only for handlers registered with
+    ``body=True``.
     """
 
     request: Request
@@ -34,6 +35,8 @@ class Call:
     user: User
     session: WebSession | None
     body: bytes = b""
+    parameters: QueryParams | None = None
+    """The parameters of query and form together, after ``count_form``."""
 
     @property
     def path(self) -> dict[str, str]:
@@ -43,7 +46,24 @@ class Call:
     @property
     def query(self) -> QueryParams:
         """Return the query parameters, decoded; names may repeat."""
-        return self.request.query_params
+        return self.request.query_params if self.parameters is None else self.parameters
+
+    def form_fields(self) -> list[tuple[str, str]]:
+        """Return the fields of a form body, of any other body none; 400 when it is unreadable."""
+        content_type = self.request.headers.get("content-type", "")
+        wanted = self.query.get("req_format") == "form"
+        if not self.body or not (wanted or content_type.startswith("application/x-www-form-url")):
+            return []
+        try:
+            return parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=10_000)
+        except ValueError as error:
+            raise bad_request("The form body is not readable.") from error
+
+    def count_form(self) -> None:
+        """Count the fields of a form body among the parameters; those of the query override."""
+        fields = self.form_fields()
+        if fields:
+            self.parameters = QueryParams([*fields, *self.request.query_params.multi_items()])
 
     @cached_property
     def base_url(self) -> str:

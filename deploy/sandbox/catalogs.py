@@ -40,6 +40,7 @@ OPTIONS = frozenset({"append", "checksum", "delete", "populateStats"})
 @ROUTES.add("POST", "/data/services/refresh/catalog", body=True)
 def refresh_catalogs(call: Call) -> Response:
     """Refresh the catalogs below the objects named by ``resource`` (repeatable)."""
+    call.count_form()
     options: set[str] = set()
     for value in call.query.getlist("options"):
         options.update(part.strip() for part in value.split(",") if part.strip())

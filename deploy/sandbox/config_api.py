@@ -25,6 +25,7 @@ ROUTES = Routes()
 _STATUSES = {"enabled": "enabled", "true": "enabled", "disabled": "disabled", "false": "disabled"}
 _APPLIED = {
     "anon": "anonymisation scripts here; put them to /xapi/anonymize",
+    "edit": "anonymisation scripts here, where XNAT had them of old; put them to /xapi/anonymize",
     "seriesimportfilter": "this part of series import filters",
 }
 _MAX_NAME = 255
@@ -60,9 +61,13 @@ def _setting_name(call: Call) -> tuple[str, str]:
             raise bad_request(
                 f"The names of a tool and of a path have 1 to {_MAX_NAME} printable characters."
             )
+    _require_kept_here(tool)
+    return tool, path
+
+
+def _require_kept_here(tool: str) -> None:
     if tool.lower() in _APPLIED:
         raise not_implemented(_APPLIED[tool.lower()])
-    return tool, path
 
 
 @ROUTES.add("GET", _SITE, _PROJECT)
@@ -77,6 +82,7 @@ def list_tools(call: Call) -> Response:
 def list_settings(call: Call) -> Response:
     """List the newest versions of a tool's settings."""
     scope = _readable_scope(call)
+    _require_kept_here(call.path["tool"])
     found = newest(call.site.store.connection, scope, call.path["tool"])
     if not found:
         raise not_found("The tool has no settings here.")

@@ -26,10 +26,12 @@ from deploy.sandbox.objects import Experiment, Kind
 from deploy.sandbox.options import refuse_unknown_options
 from deploy.sandbox.rights import Action
 from deploy.sandbox.routing import ASSESSOR_PATHS, EXPERIMENT_PATHS, Routes
+from deploy.sandbox.scans import put_scans_of_document
 from deploy.sandbox.store import now_text
 from deploy.sandbox.subjects import project_of_submission
 from deploy.sandbox.submissions import Submission, merge, read_submission
 from deploy.sandbox.values import check_label
+from deploy.sandbox.xml_documents import write_document
 
 ROUTES = Routes()
 
@@ -77,14 +79,22 @@ def put_experiment(call: Call) -> Response:
         found = objects.find_experiment(connection, name, context)
         if found is not None:
             call.site.rights.require(call.user, Action.EDIT, found.secured, context)
-            submission = read_submission(call, EXPERIMENT, found.xsi_type)
+            submission = _read_change(call, found, context)
             _require_own_subject(call, connection, found, context)
             renamed = _change(call, connection, changes, found, submission)
+            put_scans_of_document(call, connection, found, submission.scans)
             return text("" if renamed else found.id)
         submission = read_submission(call, EXPERIMENT)
         submission.identity.setdefault("label", name)
         made = _create(call, connection, submission, context, make_subject=True)
     return text(made, 201)
+
+
+def _read_change(call: Call, experiment: Experiment, context: str | None) -> Submission:
+    def present() -> bytes:
+        return write_document(call.site.types, experiment_item(call, experiment, context))
+
+    return read_submission(call, EXPERIMENT, experiment.xsi_type, present)
 
 
 @ROUTES.add(
@@ -241,6 +251,7 @@ def _insert(  # noqa: PLR0913 - what a new row needs
     found = objects.find_experiment(connection, made)
     if found is not None:
         _set_status(call, connection, found)
+        put_scans_of_document(call, connection, found, submission.scans)
     return made
 
 
@@ -282,7 +293,10 @@ def _move_to_subject(
     call: Call, connection: sqlite3.Connection, experiment: Experiment, submission: Submission
 ) -> None:
     wanted = submission.identity.get("subject_ID")
-    if wanted is None or wanted == experiment.subject_id:
+    if wanted is None:
+        _require_own_label(call, connection, experiment)
+        return
+    if wanted == experiment.subject_id:
         return
     subject = objects.find_subject(connection, wanted, experiment.project)
     if subject is None or not call.site.rights.can(call.user, Action.READ, subject.secured):
@@ -291,6 +305,16 @@ def _move_to_subject(
         "UPDATE experiment SET subject_id = ?, last_modified = ? WHERE id = ?",
         (subject.id, now_text(), experiment.id),
     )
+
+
+def _require_own_label(call: Call, connection: sqlite3.Connection, experiment: Experiment) -> None:
+    """Refuse the label of another subject, which can be read only: it would change nothing."""
+    label = call.query.get("subject_label")
+    if label is None:
+        return
+    subject = objects.find_subject(connection, label, experiment.project)
+    if subject is None or subject.id != experiment.subject_id:
+        raise bad_request("An experiment gets another subject by its subject_ID, not by the label.")
 
 
 def _set_status(call: Call, connection: sqlite3.Connection, experiment: Experiment) -> None:
@@ -317,7 +341,7 @@ def put_assessor(call: Call) -> Response:
         found = objects.find_assessor(connection, name, session, context)
         if found is not None:
             call.site.rights.require(call.user, Action.EDIT, found.secured, context)
-            submission = read_submission(call, EXPERIMENT, found.xsi_type)
+            submission = _read_change(call, found, context)
             renamed = _change(call, connection, changes, found, submission)
             return text("" if renamed else found.id)
         submission = read_submission(call, EXPERIMENT)

@@ -1,7 +1,7 @@
 """Files of the archive changed together with their rows: both or neither, whenever we are killed.
 
-The protocol. A body is received into a file of its own in the incoming folder, which lies in the
-same file system as the archive. Then, while no other thread may write:
+The protocol. A body is received into a file of its own below the incoming folder, which lies in
+the same file system as the archive. Then, while no other thread may write:
 
 1. one transaction changes the rows and notes in table ``file_change`` which incoming file goes
    where and which file goes away;
@@ -22,17 +22,19 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import os
-import sqlite3
+import secrets
+import shutil
 import stat
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Self
 
-from deploy.sandbox.errors import HttpError, conflict
+from deploy.sandbox.errors import HttpError, conflict, not_found
+from deploy.sandbox.inode_groups import spread_folders_below
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,18 +52,26 @@ _WAITS = 400
 class IncomingFile:
     """A file being received: its bytes, counted and digested as they come."""
 
-    def __init__(self, folder: Path) -> None:
-        self.name = uuid.uuid4().hex
+    def __init__(self, folder: str) -> None:
+        self.name = f"{os.getpid()}/{secrets.token_hex(16)}"
+        """Where the bytes are until the file is placed, below the incoming folder."""
         self.size = 0
         self.kept = False
-        self._folder = str(folder)  # text: this runs for every small file
+        self._path = f"{folder}/{self.name}"  # text: this runs for every small file
         self._md5 = hashlib.md5(usedforsecurity=False)  # what XNAT shows as the digest
-        self._stream: io.FileIO = io.FileIO(f"{self._folder}/{self.name}", "xb")
+        self._stream = self._open()
+
+    def _open(self) -> io.FileIO:
+        try:
+            return io.FileIO(self._path, "xb")
+        except FileNotFoundError:  # the first file of this process
+            self.path.parent.mkdir(exist_ok=True)
+            return io.FileIO(self._path, "xb")
 
     @property
     def path(self) -> Path:
         """Return where the bytes are until the file is placed."""
-        return Path(self._folder, self.name)
+        return Path(self._path)
 
     @property
     def md5(self) -> str:
@@ -84,7 +94,7 @@ class IncomingFile:
     def rewrite(self, content: bytes) -> None:
         """Have these bytes in place of those received."""
         self._stream.close()
-        self._stream = io.FileIO(f"{self._folder}/{self.name}", "wb")
+        self._stream = io.FileIO(self._path, "wb")
         self.size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)  # as above
         self.write(content)
@@ -98,7 +108,7 @@ class IncomingFiles:
     """The files of one request; what was not taken into the archive is removed at the end."""
 
     def __init__(self, settings: Settings) -> None:
-        self._folder = settings.incoming_dir
+        self._folder = str(settings.incoming_dir)
         self._files: list[IncomingFile] = []
 
     def __enter__(self) -> Self:
@@ -134,8 +144,9 @@ class FileChanges:
     Folders are relative to the archive, paths to their folder.
     """
 
-    def __init__(self, settings: Settings, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.connection = store.connection
+        self._store, self._settings = store, settings
         # Text, not paths: these run for every small file that is uploaded.
         self._root = str(settings.root)
         self._archive = str(settings.archive_dir)
@@ -143,13 +154,21 @@ class FileChanges:
         self._checked: set[str] = set()
         self._kept: list[IncomingFile] = []
         self._modified: dict[int, str] = {}
+        self._steps: list[tuple[str | None, str, str]] = []
 
     def modified(self, resource_id: int, moment: str) -> None:
         """Note when a resource was modified; it is stored once, at the end."""
         self._modified[resource_id] = moment
 
-    def store_moments(self) -> None:
-        """Store when resources were modified, as the last part of the transaction."""
+    def write_down(self) -> None:
+        """Store the steps, and when resources were modified: the last part of the transaction."""
+        if self._steps:
+            self.connection.execute(
+                "INSERT INTO file_change (incoming, folder, path)"
+                " SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),"
+                " json_extract(value, '$[2]') FROM json_each(?) ORDER BY key",
+                (json.dumps(self._steps),),
+            )
         self.connection.executemany(
             "UPDATE resource SET last_modified = ? WHERE id = ?",
             [(moment, number) for number, moment in self._modified.items()],
@@ -193,16 +212,17 @@ class FileChanges:
         self._note(None, f"{self._archive}/{folder}", path)
 
     def _note(self, incoming: str | None, folder: str, path: str) -> None:
-        self.connection.execute(
-            "INSERT INTO file_change (incoming, folder, path) VALUES (?, ?, ?)",
-            (incoming, folder.removeprefix(f"{self._root}/"), path),
-        )
+        self._steps.append((incoming, folder.removeprefix(f"{self._root}/"), path))
 
     def committed(self) -> None:
-        """Keep the received files: they belong to the archive now."""
+        """Keep the received files, which belong to the archive now, and do the steps."""
         for each in self._kept:
             each.close()
             each.kept = True
+        for step in self._steps:
+            _do(self._settings, *step)
+        if self._steps:
+            _forget_steps(self._store)
 
 
 def _is_folder(path: str) -> bool:
@@ -227,12 +247,11 @@ def change_files(store: Store, settings: Settings) -> Iterator[FileChanges]:
         if store.connection.in_transaction:
             raise RuntimeError("Files can be changed in an outermost transaction only.")
         _finish(store, settings)  # what a full disk once kept from being done
-        with store.write() as connection:
-            changes = FileChanges(settings, connection)
+        with store.write():
+            changes = FileChanges(store, settings)
             yield changes
-            changes.store_moments()
+            changes.write_down()
         changes.committed()
-        _finish(store, settings)
 
 
 @contextmanager
@@ -252,11 +271,19 @@ def _finish(store: Store, settings: Settings) -> None:
     if not notes:
         return
     for note in notes:
-        folder = f"{settings.root}/{note['folder']}"
-        if note["incoming"] is None:
-            _take_away(Path(folder), Path(folder, note["path"]))
-        else:
-            _put(f"{settings.incoming_dir}/{note['incoming']}", f"{folder}/{note['path']}")
+        _do(settings, note["incoming"], note["folder"], note["path"])
+    _forget_steps(store)
+
+
+def _do(settings: Settings, incoming: str | None, folder: str, path: str) -> None:
+    whole = f"{settings.root}/{folder}"
+    if incoming is None:
+        _take_away(Path(whole), Path(whole, path))
+    else:
+        _put(f"{settings.incoming_dir}/{incoming}", f"{whole}/{path}")
+
+
+def _forget_steps(store: Store) -> None:
     with store.write() as connection:
         connection.execute("DELETE FROM file_change")
 
@@ -288,7 +315,11 @@ def recover_files(store: Store, settings: Settings) -> None:
     with store.exclusive():
         _finish(store, settings)
     for leftover in settings.incoming_dir.iterdir():
-        leftover.unlink()
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+    spread_folders_below(settings.incoming_dir)
 
 
 def open_stored(store: Store, settings: Settings, resource_id: int, path: str) -> IO[bytes] | None:
@@ -296,8 +327,8 @@ def open_stored(store: Store, settings: Settings, resource_id: int, path: str) -
 
     Raises
     ------
-    FileNotFoundError
-        The row is there and the file is not: the archive is damaged.
+    HttpError
+        404 when the row is there and the file is not: somebody took it from the disk.
     """
     area = settings.archive_dir.relative_to(settings.root).as_posix()
     for _ in range(_WAITS):
@@ -315,7 +346,10 @@ def open_stored(store: Store, settings: Settings, resource_id: int, path: str) -
             with suppress(FileNotFoundError):
                 return _open(settings.archive_dir / row["dir"] / path)
         time.sleep(_WAIT_S)
-    raise FileNotFoundError(errno.ENOENT, "A file of the archive is missing")
+    raise not_found(
+        f"'{path}' is in the catalog and no longer on the server's disk; refresh the catalog "
+        "with options=delete."
+    )
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -149,9 +149,14 @@ def _answer_one(call: Call, found: Found) -> Response:
 
 
 def _answer_archive(call: Call, kind: str, selection: Selection, found: list[Found]) -> Response:
-    for name in ("structure", "projectIncludedInPath", "subjectIncludedInPath"):
-        if name in call.query:
-            raise not_implemented(f"'{name}', another structure of downloaded archives")
+    if "structure" in call.query:
+        raise not_implemented("'structure', another structure of downloaded archives")
+    for each in found:  # before the answer begins: a broken one says nothing
+        folder = call.site.settings.archive_dir / each.selected.resource.dir
+        if not (folder / each.file.path).exists():
+            stream = _open(call, each)
+            if stream is not None:
+                stream.close()
     entries = (Entry(each.entry_path, partial(_open, call, each)) for each in found)
     return answer_archive(call, kind, selection.label, entries)
 

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 
 from deploy.sandbox.call import Call
 from deploy.sandbox.datatypes import PROJECT, SUBJECT, DataTypes
-from deploy.sandbox.errors import bad_request
 from deploy.sandbox.objects import Experiment, Kind, Project, Scan, Subject
 from deploy.sandbox.paths import split_steps
 from deploy.sandbox.rights import Action
+from deploy.sandbox.tables import other_format
 from deploy.sandbox.values import typed_value
 from deploy.sandbox.xml_documents import write_document
 
@@ -60,7 +60,7 @@ def answer_item(call: Call, item: Item) -> Response:
         return JSONResponse({"items": [item.as_json(start)]})
     if kind == "xml":
         return Response(write_document(call.site.types, item), media_type="text/xml")
-    raise bad_request("An object is available as json or xml.")
+    raise other_format("An object is available as json or xml.", kind)
 
 
 # Fields -------------------------------------------------------------------------------------

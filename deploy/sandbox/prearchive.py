@@ -227,7 +227,10 @@ def _delete(call: Call, waiting: Waiting) -> None:
 
 
 def _move(call: Call, waiting: Waiting) -> Waiting:
-    project = readable_project(call, call.query.get("newProject", ""))
+    wanted = call.query.get("newProject")
+    if not wanted:
+        raise bad_request("Name the project to move to: newProject=PROJECT.")
+    project = readable_project(call, wanted)
     call.site.rights.require_in_project(call.user, Action.CREATE, project.id, waiting.xsi_type)
     with call.site.store.write() as connection:
         connection.execute(
@@ -237,9 +240,10 @@ def _move(call: Call, waiting: Waiting) -> Waiting:
     return _at(call, project.id, waiting.timestamp, waiting.name, action=Action.CREATE)
 
 
-@ROUTES.add("POST", SESSION_PATH)
+@ROUTES.add("POST", SESSION_PATH, body=True)
 def act_on_session(call: Call) -> Response:
     """Do what ``action`` says; a session that moves answers its new address with 301."""
+    call.count_form()
     action = call.query.get("action", "").lower()
     waiting = _waiting(call)
     if action in _IDLE_ACTIONS:
@@ -261,9 +265,10 @@ def _uris(uris: list[str], status: int = 200) -> Response:
     return Response("".join(f"{uri}\r\n" for uri in uris), status, headers)
 
 
-@ROUTES.add("POST", "/data/services/prearchive/{action}")
+@ROUTES.add("POST", "/data/services/prearchive/{action}", body=True)
 def act_on_sessions(call: Call) -> Response:
     """Delete, move or rebuild the sessions named by ``src`` (repeatable), one after the other."""
+    call.count_form()
     action = call.path["action"]
     if action not in _SERVICE_ACTIONS:
         raise not_found("There is no such service of the prearchive.")
@@ -287,9 +292,10 @@ def rebuild_table(call: Call) -> Response:
 # Archiving ----------------------------------------------------------------------------------
 
 
-@ROUTES.add("POST", "/data/services/archive")
+@ROUTES.add("POST", "/data/services/archive", body=True)
 def archive_session(call: Call) -> Response:
     """Move a waiting session into the archive; answer its address, CRLF behind it."""
+    call.count_form()
     found = _sources(call, Action.CREATE)
     if len(found) > 1:
         raise not_implemented("archiving several sessions with one request")

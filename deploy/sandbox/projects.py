@@ -7,6 +7,7 @@ Not here: lists (``listings``), accessibility and users (``access``), the rules 
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 
 from starlette.responses import Response
 
@@ -29,6 +30,7 @@ from deploy.sandbox.routing import Routes
 from deploy.sandbox.store import now_text
 from deploy.sandbox.submissions import Submission, merge, read_submission
 from deploy.sandbox.values import check_project_id
+from deploy.sandbox.xml_documents import write_document
 
 ROUTES = Routes()
 LAST_ROUTES = Routes()
@@ -52,7 +54,7 @@ def put_project(call: Call) -> Response:
 
 def _put(call: Call) -> Response:
     name = call.path["project"]
-    submission = read_submission(call, PROJECT)
+    submission = read_submission(call, PROJECT, present=partial(_present, call, name))
     with call.site.store.write() as connection:
         existing = objects.find_project(connection, name)
         if existing is None or existing.id.lower() != name.lower():  # found by its alias
@@ -62,6 +64,14 @@ def _put(call: Call) -> Response:
                 raise forbidden(f"You may not edit project {existing.id}.")
             _change(call, connection, existing, submission)
     return text()
+
+
+def _present(call: Call, name: str) -> bytes | None:
+    """Return the document of a project if it is there and may be edited."""
+    project = objects.find_project(call.site.store.connection, name)
+    if project is None or Action.EDIT not in call.site.rights.record_actions(call.user, project.id):
+        return None
+    return write_document(call.site.types, project_item(call, project))
 
 
 @ROUTES.add("POST", "/data/projects", body=True)

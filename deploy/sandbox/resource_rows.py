@@ -158,55 +158,85 @@ def store_files(
     Parameters
     ----------
     received : iterable of (path, file)
-        Paths are checked ones (``check_file_path``) and differ from one another.
+        Paths are checked ones (``check_file_path``).
 
     Raises
     ------
     HttpError
         409 when a file would have to be a folder or the other way round.
     """
-    connection, outcome, now = changes.connection, Outcome(), now_text()
-    for path, incoming in received:
-        is_there = _find_or_require_room(connection, resource, path)
-        if path == resource.catalog_name or (is_there and not overwrite):
-            outcome.duplicates.append(path)
-            continue
-        changes.place(incoming, resource.dir, path)
-        connection.execute(
-            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                resource.id, path, incoming.size, incoming.md5, details.format, details.content,
-                details.tags, details.description, now,
-            ),
-        )  # fmt: skip
-        outcome.stored.append(path)
-    changes.modified(resource.id, now)
+    files, outcome = list(received), Outcome()
+    stored = store_each(changes, resource, files, details, overwrite=overwrite)
+    for (path, _), is_stored in zip(files, stored, strict=True):
+        (outcome.stored if is_stored else outcome.duplicates).append(path)
     return outcome
 
 
-def _find_or_require_room(connection: sqlite3.Connection, resource: Resource, path: str) -> bool:
-    """Return whether the file is there; raise 409 when the path is a folder or below a file."""
-    clash = connection.execute(
-        "SELECT path FROM file WHERE resource_id = ? AND path = ? UNION ALL"
-        " SELECT path FROM file WHERE resource_id = ? AND path > ? AND path < ? LIMIT 1",
-        # '0' is the character after '/'
-        (resource.id, path, resource.id, f"{path}/", f"{path}0"),
-    ).fetchone()
-    if clash is not None and clash["path"] == path:
-        return True
-    if clash is None and "/" in path:
-        parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+def store_each(
+    changes: FileChanges,
+    resource: Resource,
+    received: Sequence[tuple[str, IncomingFile]],
+    details: Details,
+    *,
+    overwrite: bool,
+) -> list[bool]:
+    """Do what ``store_files`` does; return of each file whether it was stored.
+
+    A path that comes twice is there already the second time.
+    """
+    taken = _taken_paths(changes.connection, resource, {path for path, _ in received})
+    stored, rows = [], []
+    for path, incoming in received:
+        is_stored = path != resource.catalog_name and (overwrite or path not in taken)
+        stored.append(is_stored)
+        if is_stored:
+            taken.add(path)
+            changes.place(incoming, resource.dir, path)
+            rows.append((path, incoming.size, incoming.md5))
+    now = now_text()
+    if rows:  # in one statement: each costs more than to store a small file
+        changes.connection.execute(
+            "INSERT OR REPLACE INTO file SELECT ?, json_extract(value, '$[0]'),"
+            " json_extract(value, '$[1]'), json_extract(value, '$[2]'), ?, ?, ?, ?, ?"
+            " FROM json_each(?) ORDER BY key",
+            (
+                resource.id, details.format, details.content, details.tags, details.description,
+                now, json.dumps(rows),
+            ),
+        )  # fmt: skip
+    changes.modified(resource.id, now)
+    return stored
+
+
+def _taken_paths(connection: sqlite3.Connection, resource: Resource, paths: set[str]) -> set[str]:
+    """Return which files are there; raise 409 when a path is a folder or below a file."""
+    parents = {
+        str(parent): path
+        for path in paths
+        if "/" in path
+        for parent in list(PurePosixPath(path).parents)[:-1]
+    }
+    rows = connection.execute(
+        "SELECT path FROM file WHERE resource_id = ? AND path IN (SELECT value FROM json_each(?))",
+        (resource.id, json.dumps([*paths, *parents])),
+    )
+    found = {row["path"] for row in rows}
+    clash = next(((parents[name], name) for name in parents if name in found | paths), None)
+    if clash is None:
         clash = connection.execute(
-            "SELECT path FROM file WHERE resource_id = ?"
-            " AND path IN (SELECT value FROM json_each(?)) LIMIT 1",
-            (resource.id, json.dumps(parents)),
+            # '0' is the character after '/'
+            "SELECT asked.value, file.path FROM json_each(?) AS asked CROSS JOIN file"
+            " WHERE resource_id = ? AND file.path > asked.value || '/'"
+            " AND file.path < asked.value || '0' LIMIT 1",
+            (json.dumps(list(paths)), resource.id),
         ).fetchone()
     if clash is not None:
+        path, other = clash
         raise conflict(
-            f"'{path}' cannot be stored: resource {resource.label} has '{clash['path']}', and "
+            f"'{path}' cannot be stored: resource {resource.label} has '{other}', and "
             "one of them would have to be a file and a folder at once."
         )
-    return False
+    return found & paths
 
 
 def remove_files(

@@ -10,11 +10,13 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
@@ -58,6 +60,10 @@ OWNER_PATHS = (
 """Every ``{R}``: a path whose object can own resources. The first match in order wins, so more
 specific suffixes (``/in``, ``/out``) never clash with them."""
 
+
+_REST = re.compile(r"\{\w+:path\}")
+_LONGEST_SHAPE = 32
+"""Parts of a path that are looked at; no pattern has as many."""
 
 ROUTE = "winxnat.route"
 """In a request's scope: the ``HandlerRoute`` that was found."""
@@ -119,9 +125,20 @@ class HandlerRoute(Route):
     ) -> None:
         endpoint = _Endpoint(handler, body=body)
         super().__init__(path, endpoint, methods=methods)
+        self.methods: set[str] = self.methods or set()
         self.handler = handler
         self.takes_body = body or endpoint.streaming
-        self.words = frozenset(word for word in path.split("/") if "{" not in word)
+        before, *rest = _REST.split(path, maxsplit=1)
+        self._is_open = bool(rest)
+        parts = before.split("/")[:-1] if rest else before.split("/")
+        self._parts = [None if "{" in part else part for part in parts]
+        self.words = frozenset(part for part in self._parts if part is not None)
+
+    def can_fit(self, shape: Sequence[str]) -> bool:
+        """Return whether a path may fit whose parts are these, all but known words left empty."""
+        if len(shape) < len(self._parts) or (len(shape) > len(self._parts) and not self._is_open):
+            return False
+        return all(part in {None, found} for part, found in zip(self._parts, shape, strict=False))
 
 
 class RouteTable(BaseRoute):
@@ -142,15 +159,23 @@ class RouteTable(BaseRoute):
         self._words = frozenset[str]().union(*(route.words for route in routes))
         self._candidates = lru_cache(maxsize=4096)(self._find_candidates)
 
-    def _find_candidates(self, words: frozenset[str]) -> tuple[HandlerRoute, ...]:
-        return tuple(route for route in self.routes if route.words <= words)
+    def _find_candidates(self, shape: tuple[str, ...]) -> tuple[HandlerRoute, ...]:
+        return tuple(route for route in self.routes if route.can_fit(shape))
+
+    def _fitting(self, path: str) -> Iterator[HandlerRoute]:
+        words = self._words
+        shape = tuple([part if part in words else "" for part in path.split("/")[:_LONGEST_SHAPE]])
+        for route in self._candidates(shape):
+            if route.path_regex.match(path) is not None:
+                yield route
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return how the first fitting route fits, else the first that has another method."""
         partial: tuple[Match, Scope] = (Match.NONE, {})
         if scope["type"] != "http":
             return partial
-        for route in self._candidates(self._words.intersection(scope["path"].split("/"))):
+        # The whole path: nothing is mounted, here or above.
+        for route in self._fitting(scope["path"]):
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
                 return match, {**child_scope, ROUTE: route}
@@ -159,9 +184,14 @@ class RouteTable(BaseRoute):
         return partial
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the route that was found answer."""
+        """Have the route that was found answer; 405 when there are some with other methods only."""
         route: HandlerRoute = scope[ROUTE]
-        await route.handle(scope, receive, send)
+        if scope["method"] in route.methods:
+            await route.handle(scope, receive, send)
+            return
+        fitting = self._fitting(scope["path"])
+        methods = sorted({method for each in fitting for method in each.methods})
+        raise HTTPException(405, headers={"Allow": ", ".join(methods)})
 
 
 class Routes:

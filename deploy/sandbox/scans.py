@@ -27,6 +27,7 @@ from deploy.sandbox.routing import RECONSTRUCTION_PATHS, SCAN_PATHS, Routes
 from deploy.sandbox.store import now_text
 from deploy.sandbox.submissions import Submission, merge, read_submission
 from deploy.sandbox.values import check_label
+from deploy.sandbox.xml_documents import write_document
 
 ROUTES = Routes()
 
@@ -97,23 +98,52 @@ def _put(call: Call, kind: Kind) -> Response:
     with call.site.store.write() as connection:
         session = _session(call, Action.EDIT)
         found = objects.find_scan(connection, name, session, kind.value)
-        submission = read_submission(call, _LEVELS[kind], found.xsi_type if found else None)
+        submission = read_submission(
+            call,
+            _LEVELS[kind],
+            found.xsi_type if found else None,
+            lambda: (
+                write_document(call.site.types, part_item(call, found, kind)) if found else None
+            ),
+        )
         if submission.identity.get("ID", name) != name:
             raise bad_request(f"The ID of a {kind.value} cannot be changed.")
-        if submission.identity.get("image_session_ID", session.id) != session.id:
-            raise bad_request(f"A {kind.value} stays with its session.")
-        if found is None:
-            if submission.empty:
-                raise HttpError(417, "Need PUT Contents: a new scan needs its xsiType.")
-            _insert(call, connection, session, kind=kind, name=name, submission=submission)
-            return text()
-        wanted = submission.xsi_type
-        if wanted is not None and wanted != found.xsi_type:
-            raise conflict(f"This {kind.value} is of type {found.xsi_type} and stays so.")
-        if submission.values:
-            fields = merge(found.fields, submission.values)
-            records.update_fields(connection, kind, found.key, fields)
+        _store(call, connection, session, kind=kind, name=name, submission=submission)
     return text()
+
+
+def put_scans_of_document(
+    call: Call, connection: sqlite3.Connection, session: Experiment, found: list[Submission]
+) -> None:
+    """Make or change the scans that a session's XML document holds."""
+    for submission in found:
+        name = submission.identity["ID"]
+        _store(call, connection, session, kind=Kind.SCAN, name=name, submission=submission)
+
+
+def _store(  # noqa: PLR0913 - what a row needs
+    call: Call,
+    connection: sqlite3.Connection,
+    session: Experiment,
+    *,
+    kind: Kind,
+    name: str,
+    submission: Submission,
+) -> None:
+    if submission.identity.get("image_session_ID", session.id) != session.id:
+        raise bad_request(f"A {kind.value} stays with its session.")
+    found = objects.find_scan(connection, name, session, kind.value)
+    if found is None:
+        if submission.empty:
+            raise HttpError(417, "Need PUT Contents: a new scan needs its xsiType.")
+        _insert(call, connection, session, kind=kind, name=name, submission=submission)
+        return
+    wanted = submission.xsi_type
+    if wanted is not None and wanted != found.xsi_type:
+        raise conflict(f"This {kind.value} is of type {found.xsi_type} and stays so.")
+    if submission.values:
+        fields = merge(found.fields, submission.values)
+        records.update_fields(connection, kind, found.key, fields)
 
 
 def _post(call: Call, kind: Kind) -> Response:

@@ -142,13 +142,13 @@ def _places(call: Call, *, whole: bool) -> tuple[str, list[Place], bool]:
 def _places_of_sessions(call: Call, part: str | None, *, whole: bool) -> list[Place]:
     """Return what a list of sessions in the path means, one session after another."""
     places = []
-    context, direction = targets.context_project(call), targets.direction(call)
+    direction = targets.direction(call)
     for session in targets.experiments(call):
         if part is not None:
             places += _parts(call, session, part, call.path[part], direction)
             continue
-        label = session.label_in(context)
-        places.append(Place(Kind.EXPERIMENT, session.id, "", _session_uri(call, session), label))
+        entry = _session_entry(call, session)
+        places.append(Place(Kind.EXPERIMENT, session.id, "", _session_uri(call, session), entry))
         if whole:
             places += _parts(call, session, "scan", "ALL", "")
     return places
@@ -159,7 +159,8 @@ def _single(call: Call, owner: Owner, *, whole: bool) -> tuple[str, list[Place],
     if owner.experiment is not None:
         session = owner.experiment
         label = session.label_in(context)
-        places = [Place(owner.kind, owner.owner_id, "", _session_uri(call, session), label)]
+        entry = _session_entry(call, session)
+        places = [Place(owner.kind, owner.owner_id, "", _session_uri(call, session), entry)]
         if whole:
             places += _parts(call, session, "scan", "ALL", "")
         return label, places, False
@@ -185,6 +186,28 @@ def _session_uri(call: Call, session: Experiment) -> str:
     return f"/data/experiments/{session.id}"
 
 
+def _session_entry(call: Call, session: Experiment) -> str:
+    """Return a session's folder inside archives, as the caller sees project and subject."""
+    context = targets.context_project(call)
+    parts = [session.label_in(context)]
+    project = context or _seen_in(call, session)
+    if call.flag("subjectIncludedInPath"):
+        connection = call.site.store.connection
+        subject = objects.find_subject(connection, session.subject_id or "", project)
+        parts.insert(
+            0, (session.subject_id or "") if subject is None else subject.label_in(project)
+        )
+    if call.flag("projectIncludedInPath"):
+        parts.insert(0, project)
+    return "/".join(parts)
+
+
+def _seen_in(call: Call, session: Experiment) -> str:
+    """Return the project that shows the caller a session: its own, or one it is shared into."""
+    visible = call.site.rights.visible_projects(call.user).intersection(session.secured.projects)
+    return session.project if session.project in visible else min(visible, default=session.project)
+
+
 def _parts(call: Call, session: Experiment, part: str, name: str, direction: str) -> list[Place]:
     """Return the parts of a session that a name means, without those that may not be read."""
     if part == "assessor":
@@ -195,7 +218,7 @@ def _parts(call: Call, session: Experiment, part: str, name: str, direction: str
         (session.id,),
     ).fetchall()
     base = _session_uri(call, session)
-    entry = session.label_in(targets.context_project(call))
+    entry = _session_entry(call, session)
     places = []
     for row in _matching(rows, name, ("id", "type")):
         kind = row["type"] or ""
@@ -228,7 +251,7 @@ def _assessors(call: Call, session: Experiment, name: str, direction: str) -> li
     else:
         rows = _matching(rows, name, ("id", "label", "xsi_type"))
     base = _session_uri(call, session)
-    entry = session.label_in(context)
+    entry = _session_entry(call, session)
     places = []
     for row in rows:
         found = objects.experiment_from_row(connection, row)

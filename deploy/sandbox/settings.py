@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """Settings of one sandbox process.
 
@@ -31,7 +32,7 @@ class Settings:
     engine: str = "auto"
     processing_url: str | None = None
 
-    @property
+    @cached_property
     def archive_dir(self) -> Path:
         """Return the folder of archived projects, in XNAT's layout."""
         return self.root / "archive"
@@ -51,7 +52,7 @@ class Settings:
         """Return the folder of users' cached files."""
         return self.root / "cache"
 
-    @property
+    @cached_property
     def incoming_dir(self) -> Path:
         """Return the folder for bodies being received; emptied at start.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import PurePosixPath
 
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from deploy.sandbox.rights import Action
 from deploy.sandbox.routing import SUBJECT_PATHS, Routes
 from deploy.sandbox.submissions import Submission, merge, read_submission
 from deploy.sandbox.values import check_label
+from deploy.sandbox.xml_documents import write_document
 
 ROUTES = Routes()
 
@@ -39,7 +41,7 @@ def put_subject(call: Call) -> Response:
 def _put(call: Call) -> Response:
     refuse_unknown_options(call)
     name, context = call.path["subject"], targets.context_project(call, Action.EDIT)
-    submission = read_submission(call, SUBJECT)
+    submission = read_submission(call, SUBJECT, present=partial(_present, call, name, context))
     with change_folders(call.site.store, call.site.settings) as changes:
         connection = call.site.store.connection
         subject = objects.find_subject(connection, name, context)
@@ -50,6 +52,16 @@ def _put(call: Call) -> Response:
         call.site.rights.require(call.user, Action.EDIT, subject.secured, context)
         renamed = _change(connection, changes, subject, submission, context)
     return text("" if renamed else subject.id)
+
+
+def _present(call: Call, name: str, context: str | None) -> bytes | None:
+    """Return the document of a subject if it is there and may be read."""
+    subject = objects.find_subject(call.site.store.connection, name, context)
+    if subject is None or not call.site.rights.can(
+        call.user, Action.READ, subject.secured, context
+    ):
+        return None
+    return write_document(call.site.types, subject_item(call, subject, context))
 
 
 @ROUTES.add("POST", *SUBJECT_PATHS, body=True)

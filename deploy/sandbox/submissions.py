@@ -6,9 +6,8 @@ what identity (ID, label, project, parent) may change on which object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 from deploy.sandbox import shortcuts
 from deploy.sandbox.call import Call
@@ -45,7 +44,7 @@ class Submission:
     ``xsi_type`` is None when the request names none. ``identity`` holds ``ID``, ``label`` and so
     on (see ``IDENTITY_FIELDS``), ``values`` all other fields by path; None clears a field.
     ``from_document`` says which identity came from an XML body. ``empty`` means a request that
-    says nothing at all.
+    says nothing at all. ``scans`` are those that a session's XML body holds.
     """
 
     level: str
@@ -54,27 +53,17 @@ class Submission:
     values: dict[str, str | None] = field(default_factory=dict)
     from_document: dict[str, str] = field(default_factory=dict)
     empty: bool = True
+    scans: list[Submission] = field(default_factory=list)
 
 
-def _form(call: Call) -> list[tuple[str, str]]:
-    content_type = call.request.headers.get("content-type", "")
-    wanted = call.query.get("req_format") == "form"
-    if not call.body or not (wanted or content_type.startswith("application/x-www-form-urlenc")):
-        return []
-    try:
-        return parse_qsl(call.body.decode(), keep_blank_values=True, max_num_fields=10_000)
-    except ValueError as error:
-        raise bad_request("The form body is not readable.") from error
-
-
-def _document(call: Call) -> Document | None:
+def _document(call: Call, present: Callable[[], bytes | None]) -> Document | None:
     kind = call.query.get("req_format", "")
     content_type = call.request.headers.get("content-type", "").split(";")[0].strip()
     if not call.body.strip() or kind in {"qs", "form"}:
         return None
     if content_type not in _XML_TYPES and not call.body.lstrip().startswith(b"<"):
         return None
-    return read_document(call.site.types, call.body)
+    return read_document(call.site.types, call.body, present())
 
 
 def _named_type(call: Call, parameters: Iterable[tuple[str, str]]) -> str | None:
@@ -87,7 +76,12 @@ def _named_type(call: Call, parameters: Iterable[tuple[str, str]]) -> str | None
     return None
 
 
-def read_submission(call: Call, level: str, current_type: str | None = None) -> Submission:
+def read_submission(
+    call: Call,
+    level: str,
+    current_type: str | None = None,
+    present: Callable[[], bytes | None] = lambda: None,
+) -> Submission:
     """Read what the request wants to set.
 
     Parameters
@@ -96,6 +90,8 @@ def read_submission(call: Call, level: str, current_type: str | None = None) -> 
         The most general type of the object (project, subject, experiment, scan ...).
     current_type : str, optional
         Type of the object if it exists; fields of this type may be set without naming it.
+    present : callable
+        Answers the object's XML document if it exists and the caller may read it.
 
     Raises
     ------
@@ -103,15 +99,15 @@ def read_submission(call: Call, level: str, current_type: str | None = None) -> 
         400 for an unknown type, field or value; 422 for a body that is not such an object.
     """
     result = Submission(level)
-    parameters = [*_form(call), *call.query.multi_items()]
-    document = _document(call)
+    parameters = [*call.form_fields(), *call.query.multi_items()]
+    document = _document(call, present)
     result.empty = document is None and not parameters
     result.xsi_type = _named_type(call, parameters)
     if document is not None:
         if call.site.types.root(document.xsi_type) != level:
             raise unprocessable(f"The body is a {document.xsi_type}, not the type needed here.")
         result.xsi_type = result.xsi_type or document.xsi_type
-    elif call.body.strip() and not _form(call) and call.query.get("req_format") != "qs":
+    elif call.body.strip() and not call.form_fields() and call.query.get("req_format") != "qs":
         raise unprocessable("The body is neither an XML document nor a form.")
     types = call.site.types
     own_type = result.xsi_type or current_type or level
@@ -121,8 +117,18 @@ def read_submission(call: Call, level: str, current_type: str | None = None) -> 
         for path, value in document.values:
             _set(call, result, own_type, path, value)
         result.from_document = dict(result.identity)
+        result.scans = [_submission_of_scan(call, scan) for scan in document.scans]
     for name, value in parameters:
         _set_parameter(call, result, own_type, name, value)
+    return result
+
+
+def _submission_of_scan(call: Call, document: Document) -> Submission:
+    result = Submission(IMAGE_SCAN, document.xsi_type, empty=False)
+    for path, value in document.values:
+        _set(call, result, document.xsi_type, path, value)
+    if "ID" not in result.identity:
+        raise unprocessable("A scan in the document has no ID.")
     return result
 
 

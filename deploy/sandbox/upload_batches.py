@@ -16,18 +16,19 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from deploy.sandbox.file_changes import IncomingFiles, change_files, full_disk_is_507
+from deploy.sandbox.resource_rows import Outcome, store_each
 from deploy.sandbox.store import ACTING_LOGIN
 from deploy.sandbox.uploads import (
     Received,
     Upload,
     check_upload,
     prepared_files,
-    store_upload,
+    resource_to_fill,
 )
 
 if TYPE_CHECKING:
     from deploy.sandbox.call import Call
-    from deploy.sandbox.resource_rows import Outcome
+    from deploy.sandbox.resource_rows import Details, Resource
     from deploy.sandbox.site import Site
 
 ENOUGH = 32
@@ -151,13 +152,26 @@ class UploadBatches:
                 job.outcome = outcome
 
     def _store_together(self, jobs: Sequence[_Job]) -> list[Outcome]:
-        outcomes = []
+        outcomes = [Outcome() for _ in jobs]
         with change_files(self._site.store, self._site.settings) as changes:
-            for job in jobs:
+            together: dict[tuple[int, Details, bool], list[int]] = {}
+            resources: dict[int, Resource] = {}
+            for position, job in enumerate(jobs):
                 if job.asked is None:  # pragma: no cover - those were refused before
                     raise RuntimeError("An upload was not looked at before it is stored.")
                 ACTING_LOGIN.set(job.call.user.login)
-                outcomes.append(store_upload(job.call, job.asked, changes, job.files))
+                resource = resource_to_fill(job.call, job.asked, changes)
+                resources[resource.id] = resource
+                key = (resource.id, job.asked.details, job.asked.overwrite)
+                together.setdefault(key, []).append(position)
+            for (number, details, overwrite), positions in together.items():
+                files = [file for position in positions for file in jobs[position].files]
+                owners = [
+                    outcomes[position] for position in positions for _ in jobs[position].files
+                ]
+                stored = store_each(changes, resources[number], files, details, overwrite=overwrite)
+                for (path, _), outcome, is_stored in zip(files, owners, stored, strict=True):
+                    (outcome.stored if is_stored else outcome.duplicates).append(path)
         return outcomes
 
 

@@ -140,16 +140,14 @@ def _find_target(call: Call) -> tuple[Owner, Resource | None]:
 def _store(call: Call, asked: Upload, incoming: IncomingFiles, received: Received) -> Outcome:
     files = prepared_files(asked, received, incoming)
     with change_files(call.site.store, call.site.settings) as changes:
-        return store_upload(call, asked, changes, files)
+        resource = resource_to_fill(call, asked, changes)
+        return store_files(changes, resource, files, asked.details, overwrite=asked.overwrite)
 
 
-def store_upload(call: Call, asked: Upload, changes: FileChanges, files: Received) -> Outcome:
-    """Store files within a transaction; the caller's rights are those of this moment.
+def resource_to_fill(call: Call, asked: Upload, changes: FileChanges) -> Resource:
+    """Return the resource of an upload within a transaction, made when it is not there.
 
-    Parameters
-    ----------
-    files : list of (str, IncomingFile)
-        From ``prepared_files``.
+    The caller's rights are those of this moment.
     """
     call.refresh_user()  # the body may have taken hours
     owner, resource = _target(call)
@@ -157,7 +155,7 @@ def store_upload(call: Call, asked: Upload, changes: FileChanges, files: Receive
         resource = insert_resource(
             changes.connection, owner, call.path["resource"], call.user.login, asked.details
         )
-    return store_files(changes, resource, files, asked.details, overwrite=asked.overwrite)
+    return resource
 
 
 def prepared_files(asked: Upload, received: Received, incoming: IncomingFiles) -> Received:

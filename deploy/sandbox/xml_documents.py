@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-from deploy.sandbox.datatypes import ROOTS, DataTypes
+from deploy.sandbox.datatypes import IMAGE_SCAN, ROOTS, DataTypes
 from deploy.sandbox.errors import not_implemented, unprocessable
 
 if TYPE_CHECKING:
@@ -22,13 +22,20 @@ _TABLE_KEYS = frozenset(
 )
 MAX_DEPTH = 60
 
+_Content = tuple[str, frozenset[tuple[str, str]], str, tuple[Any, ...]]
+"""What an element says: tag, attributes, text, parts."""
+
 
 @dataclass(slots=True)
 class Document:
-    """An object in an XML body: its type and the values of its simple fields, by path."""
+    """An object in an XML body: its type and the values of its simple fields, by path.
+
+    ``scans`` are those of a session that are new or differ from what the session has.
+    """
 
     xsi_type: str
     values: list[tuple[str, str]] = field(default_factory=list)
+    scans: list[Document] = field(default_factory=list)
 
 
 def parse_xml(body: bytes) -> ET.Element:
@@ -73,48 +80,85 @@ def parse_xml(body: bytes) -> ET.Element:
     return builder.close()
 
 
-def read_document(types: DataTypes, body: bytes) -> Document:
+def read_document(types: DataTypes, body: bytes, present: bytes | None = None) -> Document:
     """Read an XML body that describes one object.
+
+    Parameters
+    ----------
+    present : bytes, optional
+        The object's document as it is. Objects nested in it may come back as they are: people
+        change a document that they fetched, and send all of it.
 
     Raises
     ------
     HttpError
-        422 for anything but a document of a known type; 501 for objects nested in it.
+        422 for anything but a document of a known type; 501 for other objects nested in it than
+        the scans of a session.
     """
     root = parse_xml(body)
     xsi_type = types.find(root.get(_XSI_TYPE, "")) or types.find_element(_local(root.tag))
     if xsi_type is None:
         raise unprocessable("The XML body is not an object of this server's data types.")
+    known: set[_Content] = set()
+    if present is not None:
+        _add_contents(parse_xml(present), known)
     document = Document(xsi_type)
-    _read_part(types, document, xsi_type, root, "")
+    _Reader(types, known).read_part(document, xsi_type, root, "")
     return document
+
+
+def _add_contents(node: ET.Element, known: set[_Content]) -> _Content:
+    """Return what an element says, however it is laid out, and note it with that of its parts."""
+    parts = tuple(_add_contents(child, known) for child in node)
+    attributes = frozenset(
+        (key, value) for key, value in node.attrib.items() if not key.endswith("}schemaLocation")
+    )
+    content = (node.tag, attributes, (node.text or "").strip(), parts)
+    known.add(content)
+    return content
 
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _read_part(
-    types: DataTypes, document: Document, name: str, node: ET.Element, prefix: str
-) -> None:
-    for key, value in node.attrib.items():
-        if key not in _IGNORED_ATTRIBUTES:
-            document.values.append((prefix + _local(key), value))
-    counts: dict[str, int] = {}
-    for child in node:
-        step = _local(child.tag)
+class _Reader:
+    """Reads the parts of a document; ``known`` are objects that need not be read."""
+
+    def __init__(self, types: DataTypes, known: set[_Content]) -> None:
+        self._types = types
+        self._known = known
+
+    def read_part(self, document: Document, name: str, node: ET.Element, prefix: str) -> None:
+        """Add what an element of a type says about an object."""
+        for key, value in node.attrib.items():
+            if key not in _IGNORED_ATTRIBUTES:
+                document.values.append((prefix + _local(key), value))
+        counts: dict[str, int] = {}
+        for child in node:
+            self._read_child(document, name, child, prefix, counts)
+
+    def _read_child(
+        self,
+        document: Document,
+        name: str,
+        child: ET.Element,
+        prefix: str,
+        counts: dict[str, int],
+    ) -> None:
+        types, step = self._types, _local(child.tag)
         typed = types.find(child.get(_XSI_TYPE, "")) or ""
-        member = types.members(typed or name).get(step.lower()) or types.members(name).get(
-            step.lower()
-        )
+        members = types.members(typed or name), types.members(name)
+        member = members[0].get(step.lower()) or members[1].get(step.lower())
         if member is None:
             raise unprocessable(f"'{step[:80]}' is not a part of {name}.")
         if member.type_name.startswith("xs:"):
             document.values.append((prefix + step, child.text or ""))
-            continue
+            return
         inner = typed or member.type_name
         if "/" not in inner and (types.root(inner) in ROOTS or step == "share"):
-            raise not_implemented("objects nested in an XML body; make each at its own address")
+            self._read_object(document, inner, child, prefix + step)
+            return
         path = prefix + step
         if member.many:
             name_key = child.get("name")
@@ -124,8 +168,20 @@ def _read_part(
             tail = f"/{types.text_name(member)}" if member.many else ""
             document.values.append((path + tail, child.text or ""))
             if member.many:
-                continue
-        _read_part(types, document, inner, child, f"{path}/")
+                return
+        self.read_part(document, inner, child, f"{path}/")
+
+    def _read_object(self, document: Document, xsi_type: str, node: ET.Element, path: str) -> None:
+        if _add_contents(node, set()) in self._known:
+            return
+        if path != "scans/scan" or self._types.root(xsi_type) != IMAGE_SCAN:
+            raise not_implemented(
+                "new or changed objects nested in an XML body, but for the scans of a session; "
+                "make each at its own address"
+            )
+        scan = Document(xsi_type)
+        self.read_part(scan, xsi_type, node, "")
+        document.scans.append(scan)
 
 
 # Writing ------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 Run: ``.venv/bin/python tests/benchmarks/bench_listings.py [sessions ...]``
 
-The site is written straight into the database, then asked over HTTP by one client. Figures are
-seconds for the whole answer, with the server's processor time for one (which says more on a busy
-machine) and the number of bytes; the last columns say how often longer the
-answer and its time became from the smallest site to the largest. A list that grows with the site
-should grow as its answer does, one object's answer not at all.
+Each site is written straight into the database of a server of its own, then asked over HTTP by one
+client, the sites in turns: whatever else the machine does slows them alike. Figures are seconds for
+the whole answer, with the server's processor time for one (which says more on a busy machine) and
+the number of bytes; the last columns say how often longer the answer, its time and its processor
+time became from the smallest site to the largest. A list that grows with the site should grow as
+its answer does, one object's answer not at all. Processor time is counted in hundredths of a
+second: of lists that take less than that for all rounds its growth is not printed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
@@ -26,6 +30,7 @@ from deploy import sandbox_process
 from deploy.sandbox.store import Store, now_text
 
 ROUNDS = 15
+_SMALLEST_PROCESSOR_S = 0.1
 SCANS = 10
 PROJECT = "BENCH"
 _TYPE = "xnat:imagescandata"
@@ -113,13 +118,32 @@ def fill_site(root: Path, sessions: int) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """Sorted times of the whole answers, processor time of one (all in s), bytes of one."""
+    """Times of the whole answers, processor time of them together (all in s), bytes of one."""
 
-    times: list[float]
-    processor_s: float
-    size: int
+    times: list[float] = field(default_factory=list)
+    processor_s: float = 0.0
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server with so many sessions, and a client of it."""
+
+    sessions: int
+    url: str
+    pid: int
+    client: requests.Session
+
+    def ask(self, path: str, body: str | None) -> Measured:
+        """Ask for a list once."""
+        before, began = _processor_s(self.pid), time.perf_counter()
+        method = "GET" if body is None else "POST"
+        answer = self.client.request(method, f"{self.url}{path}", data=body)
+        took, worked = time.perf_counter() - began, _processor_s(self.pid) - before
+        answer.raise_for_status()
+        return Measured([took], worked, len(answer.content))
 
 
 def _processor_s(pid: int) -> float:
@@ -127,58 +151,59 @@ def _processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _measure(session: requests.Session, pid: int, url: str, body: str | None) -> Measured:
-    times, size, before = [], 0, 0.0
-    for round_ in range(ROUNDS + 1):
-        if round_ == 1:
-            before = _processor_s(pid)
-        began = time.perf_counter()
-        answer = session.request("GET" if body is None else "POST", url, data=body)
-        times.append(time.perf_counter() - began)
-        answer.raise_for_status()
-        size = len(answer.content)
-    worked = (_processor_s(pid) - before) / ROUNDS
-    return Measured(sorted(times[1:]), worked, size)  # the first warms up
-
-
-def measure(sessions: int) -> dict[str, Measured]:
-    """Return the figures of each answer on a site of so many sessions."""
+@contextmanager
+def running_site(sessions: int) -> Iterator[Site]:
+    """Start a server and fill it."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "sandbox"
         server = sandbox_process.start(root, engine="process")
         try:
             fill_site(root, sessions)
-            with requests.Session() as session:
-                session.trust_env = False
-                session.auth = ("admin", sandbox_process.admin_password(root))
-                found = {
-                    what: _measure(session, server.pid, f"{server.url}{path}", None)
-                    for what, path in LISTS.items()
-                }
-                found["search of sessions (csv)"] = _measure(
-                    session, server.pid, f"{server.url}/data/search?format=csv", SEARCH
-                )
+            with requests.Session() as client:
+                client.trust_env = False
+                client.auth = ("admin", sandbox_process.admin_password(root))
+                yield Site(sessions, server.url, server.pid, client)
         finally:
             sandbox_process.stop(root)
+
+
+def measure(sites: Sequence[Site], path: str, body: str | None) -> list[Measured]:
+    """Return what a list takes on each site, asked in turns."""
+    found = [Measured() for _ in sites]
+    for round_ in range(ROUNDS + 1):
+        for site, into in zip(sites, found, strict=True):
+            one = site.ask(path, body)
+            if round_:  # the first warms up
+                into.times += one.times
+                into.processor_s += one.processor_s
+                into.size = one.size
     return found
 
 
 def main() -> None:
-    """Measure each site and print the figures."""
-    sites = sorted(int(text) for text in sys.argv[1:]) or [1_000, 10_000]
-    found = {sessions: measure(sessions) for sessions in sites}
-    for sessions, answers in found.items():
-        print(f"\n{sessions} sessions, {sessions * SCANS} scans; {ROUNDS} rounds")
-        for what, each in answers.items():
-            p50, p95 = statistics.median(each.times), statistics.quantiles(each.times, n=20)[-1]
-            print(f"  {what:42} p50 {p50:.3f}  p95 {p95:.3f}", end="")
-            print(f"  processor {each.processor_s:.3f}  {each.size:>9} bytes")
-    first, last = found[sites[0]], found[sites[-1]]
-    print(f"\ngrowth from {sites[0]} to {sites[-1]} sessions")
-    for what, each in last.items():
-        before = first[what]
-        ratio = statistics.median(each.times) / statistics.median(before.times)
-        print(f"  {what:42} answer x{each.size / before.size:.1f}  time x{ratio:.1f}")
+    """Measure each list on all sites and print the figures."""
+    sizes = sorted(int(text) for text in sys.argv[1:]) or [1_000, 10_000]
+    print(f"Sites of {sizes} sessions with {SCANS} scans each; {ROUNDS} rounds")
+    asked = {what: (path, None) for what, path in LISTS.items()}
+    asked["search of sessions (csv)"] = ("/data/search?format=csv", SEARCH)
+    with ExitStack() as stack:
+        sites = [stack.enter_context(running_site(sessions)) for sessions in sizes]
+        for what, (path, body) in asked.items():
+            print(what)
+            _print(sizes, measure(sites, path, body))
+
+
+def _print(sizes: Sequence[int], found: Sequence[Measured]) -> None:
+    for sessions, each in zip(sizes, found, strict=True):
+        p50, p95 = statistics.median(each.times), statistics.quantiles(each.times, n=20)[-1]
+        print(f"  {sessions:>7} sessions: p50 {p50:.3f}  p95 {p95:.3f}", end="")
+        print(f"  processor {each.processor_s / ROUNDS:.3f}  {each.size:>9} bytes")
+    first, last = found[0], found[-1]
+    ratio = statistics.median(last.times) / statistics.median(first.times)
+    print(f"  growth: answer x{last.size / first.size:.1f}  time x{ratio:.1f}", end="")
+    if first.processor_s > _SMALLEST_PROCESSOR_S:
+        print(f"  processor x{last.processor_s / first.processor_s:.1f}", end="")
+    print()
 
 
 if __name__ == "__main__":

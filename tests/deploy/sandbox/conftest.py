@@ -93,9 +93,26 @@ def make_project(admin: Api) -> Callable[..., str]:
 
 
 @pytest.fixture
-def study(admin: Api, make_project: Callable[..., str]) -> Study:
+def study(admin: Api) -> Study:
     """Return a new project that holds one object of each kind."""
-    project = make_project()
+    return _new_study(admin)
+
+
+@pytest.fixture(scope="module")
+def untouched(admin: Api) -> Iterator[Study]:
+    """Return such a project for all tests of a module whose requests change nothing."""
+    study = _new_study(admin)
+    paths = (study.path, f"{study.path}/subjects/S1", study.session_path)
+    before = [admin.get(path).content for path in paths]
+
+    yield study
+
+    assert [admin.get(path).content for path in paths] == before
+
+
+def _new_study(admin: Api) -> Study:
+    project = unique_name()
+    admin.made(f"/data/projects/{project}", xsiType="xnat:projectData")
     root = f"/data/projects/{project}"
     subject = admin.made(f"{root}/subjects/S1", gender="female")
     session = admin.made(

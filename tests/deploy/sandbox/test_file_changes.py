@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from deploy import sandbox_process
+from deploy.sandbox.errors import HttpError
 from deploy.sandbox.file_changes import IncomingFiles, change_files
 from deploy.sandbox.resource_rows import Details, Resource, resource_from_row, store_files
 from deploy.sandbox.settings import Settings
@@ -114,7 +115,7 @@ def _archive(server: Sandbox) -> dict[str, str]:
     folder = server.root / "archive/P/resources/R"
     on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert on_disk == set(listed)
-    assert list((server.root / "incoming").iterdir()) == []
+    assert not any(path.is_file() for path in (server.root / "incoming").rglob("*"))
     return listed
 
 
@@ -152,7 +153,7 @@ def _restarted(site: Site) -> dict[str, bytes]:
     contents = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     rows = again.store.connection.execute("SELECT path, md5 FROM file").fetchall()
     assert {row["path"]: row["md5"] for row in rows} == {n: _md5(c) for n, c in contents.items()}
-    assert list(site.settings.incoming_dir.iterdir()) == []
+    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
     (notes,) = again.store.connection.execute("SELECT COUNT(*) FROM file_change").fetchone()
     assert notes == 0
     again.store.connection.close()
@@ -186,7 +187,7 @@ def test_death_after_the_commit_is_made_good(site: Site, done: int) -> None:
             )
             connection.execute(
                 "INSERT INTO file_change (incoming, folder, path) VALUES (?, ?, ?)",
-                (each.path.name, "archive/P/resources/R", name),
+                (each.name, "archive/P/resources/R", name),
             )
         connection.execute("DELETE FROM file WHERE path = 'gone.txt'")
         connection.execute(
@@ -212,7 +213,7 @@ def test_death_after_the_commit_is_made_good(site: Site, done: int) -> None:
 
     assert contents == {row["path"]: row["md5"] for row in rows}
     assert contents == {"old.txt": _md5(b"new"), "sub/new.txt": _md5(b"new")}
-    assert list(site.settings.incoming_dir.iterdir()) == []
+    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
     again.store.connection.close()
 
 
@@ -230,6 +231,31 @@ def test_failed_transaction_changes_nothing(site: Site) -> None:
     with pytest.raises(LookupError):
         fail()
 
+    assert _restarted(site) == {"old.txt": b"old", "gone.txt": b"old"}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["new.txt", "new.txt/below"],
+        ["new/deep/below", "new"],
+        ["old.txt/below"],
+        ["fine.txt", "old.txt/deep/below"],
+    ],
+)
+def test_files_and_folders_of_one_name_are_refused_together(site: Site, paths: list[str]) -> None:
+    """Whether both come at once or one is there: 409, and none of those that came is stored."""
+    incoming = IncomingFiles(site.settings)
+
+    def store() -> None:
+        with incoming, change_files(site.store, site.settings) as changes:
+            files = [(path, incoming.new()) for path in paths]
+            store_files(changes, _resource(site), files, Details(), overwrite=True)
+
+    with pytest.raises(HttpError) as refused:
+        store()
+
+    assert refused.value.status == 409
     assert _restarted(site) == {"old.txt": b"old", "gone.txt": b"old"}
 
 

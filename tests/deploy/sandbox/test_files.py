@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 import zipfile
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -205,6 +206,48 @@ def test_archive_paths_of_other_objects(admin: Any, study: Any) -> None:
         answer = admin.get(f"{path}/resources/R/files", params={"format": "zip"})
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             assert archive.namelist() == [entry]
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        ("", "E1"),
+        ("&projectIncludedInPath=true", "{project}/E1"),
+        ("&subjectIncludedInPath=true", "S1/E1"),
+        ("&projectIncludedInPath=true&subjectIncludedInPath=true", "{project}/S1/E1"),
+    ],
+)
+def test_archives_name_project_and_subject_on_request(
+    admin: Any, study: Any, options: str, folder: str
+) -> None:
+    """XNAT puts them before the session's label, which then stays unambiguous."""
+    admin.put(f"{study.session_path}/scans/1/resources/NIFTI/files/a.nii", data=b"x")
+
+    content = admin.get(f"{study.session_path}/scans/ALL/files?format=zip{options}").content
+
+    (name,) = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert name == f"{folder.format(project=study.project)}/scans/1-T1w/resources/NIFTI/files/a.nii"
+
+
+def test_a_file_that_somebody_took_from_the_disk_is_not_found(
+    admin: Any, study: Any, files: str
+) -> None:
+    """Alone and in an archive the answer says so, until the catalog is refreshed."""
+    admin.put(f"{files}/here.txt", data=b"x")
+    admin.put(f"{files}/gone.txt", data=b"x")
+    place = admin.rows(f"{files}/gone.txt*", locator="absolutePath")[0]["URI"]
+    Path(place).unlink()
+
+    alone, packed = admin.get(f"{files}/gone.txt"), admin.get(f"{files}?format=zip")
+    refreshed = admin.post(
+        "/data/services/refresh/catalog",
+        params={"resource": f"/archive/experiments/{study.session_id}", "options": "delete"},
+    )
+
+    assert (alone.status_code, packed.status_code) == (404, 404)
+    assert "options=delete" in packed.text
+    assert refreshed.status_code == 200
+    assert [row["Name"] for row in admin.rows(files)] == ["here.txt"]
 
 
 def test_nothing_to_download_is_not_found(admin: Any, study: Any) -> None:

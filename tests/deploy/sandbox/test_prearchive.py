@@ -69,6 +69,21 @@ def test_session_is_archived(admin: Any, project: str, waiting: str) -> None:
     assert admin.post(ARCHIVE, params={"src": waiting}).status_code == 404
 
 
+def test_services_take_a_form_too(admin: Any, project: str, waiting: str) -> None:
+    """As ``curl -d src=...`` sends it; what the address says counts more than the form."""
+    form = {"src": waiting, "session": "E8"}
+
+    answer = admin.post(ARCHIVE, params={"session": "E9"}, data=form)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.text == f"/data/archive/projects/{project}/subjects/S1/experiments/E9\r\n"
+
+
+def test_a_move_must_name_its_project(admin: Any, waiting: str) -> None:
+    """Without ``newProject`` the request is wrong; no project is looked for."""
+    assert admin.post(waiting, params={"action": "move"}).status_code == 400
+
+
 def test_archiving_over_an_existing_session(admin: Any, project: str, waiting: str) -> None:
     """What is in the archive is not touched unless asked; a refused session goes on waiting."""
     admin.post(ARCHIVE, params={"src": waiting})

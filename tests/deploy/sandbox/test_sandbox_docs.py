@@ -20,10 +20,10 @@ def test_the_page_lists_what_is_not_there() -> None:
 
 @pytest.mark.parametrize(("method", "address"), ABSENT)
 def test_what_the_page_calls_absent_answers_501(
-    admin: Api, study: Study, method: str, address: str
+    admin: Api, untouched: Study, method: str, address: str
 ) -> None:
     """The sentence names what is not implemented and points to the page."""
-    path = address.format(project=study.project, subject="S1", experiment=study.session_id)
+    path = address.format(project=untouched.project, subject="S1", experiment=untouched.session_id)
 
     answer = admin.request(method, path)
 
