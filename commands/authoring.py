@@ -19,8 +19,12 @@ from commands.model import (
     CommandInputType,
     CommandOutput,
     Delimiter,
+    DerivedInput,
+    ExternalInput,
     Mount,
+    OutputHandler,
     Wrapper,
+    WrapperInputType,
 )
 from commands.substitution import check_value, is_blank
 from commands.validation import list_value, validate
@@ -96,6 +100,84 @@ def own_command(  # noqa: PLR0913 - one keyword for each part of a definition
     if errors:
         raise CommandDefinitionError(errors)
     return command
+
+
+def resource_handler(
+    output: str, of: str, label: str, file_format: str, content: str
+) -> OutputHandler:
+    """Return the handler ``{output}-resource``, which keeps an output as a resource.
+
+    Parameters
+    ----------
+    output : str
+        Name of the command's output.
+    of : str
+        Name of the wrapper's input whose object gets the resource.
+    label : str
+        Of the resource. Its files are added to those of an earlier run; of equal names the
+        new ones stay.
+    file_format, content : str
+        What XNAT shows of the resource.
+    """
+    return OutputHandler(
+        name=f"{output}-resource",
+        accepts_command_output=output,
+        as_a_child_of=of,
+        label=label,
+        format=file_format,
+        content=content,
+    )
+
+
+def report_handler(of: str, label: str) -> OutputHandler:
+    """Return the handler that keeps `REPORT_OUTPUT` as the resource of that label."""
+    return resource_handler(REPORT_OUTPUT.name, of, label, "JSON", "REPORT")
+
+
+def bids_session_wrapper(
+    command: str,
+    *,
+    label: str,
+    description: str,
+    handlers: tuple[OutputHandler, ...],
+    contexts: tuple[str, ...] = ("xnat:imageSessionData",),
+) -> Wrapper:
+    """Return the wrapper ``{command}-session``: the BIDS resource of a session to measure.
+
+    Parameters
+    ----------
+    handlers : tuple of OutputHandler
+        Of what the command makes, as children of ``session``.
+    contexts : tuple of str
+        Data types. The service lets wrappers follow one another only if they name one in common,
+        and there a type does not stand for those below it.
+    """
+    return Wrapper(
+        name=f"{command}-session",
+        label=label,
+        description=description,
+        contexts=contexts,
+        external_inputs=(
+            ExternalInput(
+                name="session",
+                type=WrapperInputType.SESSION,
+                label="Session",
+                description="The session to measure; it must have a BIDS resource.",
+            ),
+        ),
+        derived_inputs=(
+            DerivedInput(
+                name="bids",
+                type=WrapperInputType.RESOURCE,
+                description="The session's BIDS resource.",
+                user_settable=False,
+                matcher="@.label == 'BIDS'",
+                derived_from_wrapper_input="session",
+                provides_files_for_command_mount=INPUT_MOUNT.name,
+            ),
+        ),
+        output_handlers=handlers,
+    )
 
 
 def _with_option(each: CommandInput, folder: str | None) -> CommandInput:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, REPORT_OUTPUT, own_command
+from commands.authoring import (
+    INPUT_MOUNT,
+    OUTPUT_MOUNT,
+    own_command,
+    report_handler,
+    resource_handler,
+)
 from commands.model import (
     CommandInput,
     CommandInputType,
     CommandOutput,
     DerivedInput,
     ExternalInput,
-    OutputHandler,
     Wrapper,
     WrapperInputType,
 )
@@ -42,22 +47,8 @@ _PROJECT_WRAPPER = Wrapper(
         ),
     ),
     output_handlers=(
-        OutputHandler(
-            name="bids-resource",
-            accepts_command_output=_BIDS,
-            as_a_child_of="project",
-            label="BIDS",
-            format="BIDS",
-            content="BIDS",
-        ),
-        OutputHandler(
-            name="report-resource",
-            accepts_command_output=REPORT_OUTPUT.name,
-            as_a_child_of="project",
-            label="BIDS_REPORT",
-            format="JSON",
-            content="REPORT",
-        ),
+        resource_handler(_BIDS, "project", "BIDS", "BIDS", "BIDS"),
+        report_handler("project", "BIDS_REPORT"),
     ),
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, REPORT_OUTPUT, own_command
+from commands.authoring import INPUT_MOUNT, own_command, report_handler
 from commands.model import (
     CommandInput,
     CommandInputType,
     ExternalInput,
-    OutputHandler,
     Wrapper,
     WrapperInputType,
 )
@@ -30,16 +29,7 @@ def _wrapper(kind: str, input_type: WrapperInputType, context: str) -> Wrapper:
                 provides_files_for_command_mount=INPUT_MOUNT.name,
             ),
         ),
-        output_handlers=(
-            OutputHandler(
-                name="report-resource",
-                accepts_command_output=REPORT_OUTPUT.name,
-                as_a_child_of=kind,
-                label="IDENTITY_REPORT",
-                format="JSON",
-                content="REPORT",
-            ),
-        ),
+        output_handlers=(report_handler(kind, "IDENTITY_REPORT"),),
     )
 
 

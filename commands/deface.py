@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, REPORT_OUTPUT, own_command
+from commands.authoring import (
+    INPUT_MOUNT,
+    OUTPUT_MOUNT,
+    own_command,
+    report_handler,
+    resource_handler,
+)
 from commands.model import (
     CommandInput,
     CommandInputType,
     CommandOutput,
     ExternalInput,
-    OutputHandler,
     Wrapper,
     WrapperInputType,
 )
@@ -27,27 +32,13 @@ def _wrapper(kind: str, input_type: WrapperInputType, context: str) -> Wrapper:
                 name=kind,
                 type=input_type,
                 label=kind.capitalize(),
-                description=f"The {kind} whose NIfTI images are defaced; it is not changed.",
+                description=f"The {kind} whose images are defaced; it is not changed.",
                 provides_files_for_command_mount=INPUT_MOUNT.name,
             ),
         ),
         output_handlers=(
-            OutputHandler(
-                name="defaced-resource",
-                accepts_command_output=_DEFACED,
-                as_a_child_of=kind,
-                label="DEFACED",
-                format="NIFTI",
-                content="DEFACED",
-            ),
-            OutputHandler(
-                name="report-resource",
-                accepts_command_output=REPORT_OUTPUT.name,
-                as_a_child_of=kind,
-                label="DEFACE_REPORT",
-                format="JSON",
-                content="REPORT",
-            ),
+            resource_handler(_DEFACED, kind, "DEFACED", "NIFTI", "DEFACED"),
+            report_handler(kind, "DEFACE_REPORT"),
         ),
     )
 
@@ -56,7 +47,7 @@ COMMAND = own_command(
     "deface",
     label="Deface",
     description=(
-        "Remove faces and ears from structural MR images (NIfTI) without touching any other "
+        "Remove faces and ears from structural MR images (NIfTI, DICOM) without touching any other "
         "voxel. Every result is judged by its own gates; where one is not passed nothing is "
         "handed on, and the run ends with 4 and a report for a person to look at."
     ),
@@ -95,6 +86,17 @@ COMMAND = own_command(
             ),
             type=CommandInputType.BOOLEAN,
             default_value="true",
+        ),
+        CommandInput(
+            name="format",
+            label="Format",
+            description=(
+                "Which files to deface. Auto takes NIfTI files, and DICOM files only where there "
+                "is no NIfTI."
+            ),
+            type=CommandInputType.SELECT_ONE,
+            default_value="auto",
+            select_values=("auto", "nifti", "dicom", "both"),
         ),
     ),
     outputs=(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, REPORT_OUTPUT, own_command
+from commands.authoring import (
+    INPUT_MOUNT,
+    OUTPUT_MOUNT,
+    own_command,
+    report_handler,
+    resource_handler,
+)
 from commands.model import (
     CommandInput,
     CommandInputType,
@@ -10,7 +16,6 @@ from commands.model import (
     DerivedInput,
     ExternalInput,
     Mount,
-    OutputHandler,
     Wrapper,
     WrapperInputType,
 )
@@ -92,22 +97,8 @@ _SESSION_WRAPPER = Wrapper(
         ),
     ),
     output_handlers=(
-        OutputHandler(
-            name="bids-resource",
-            accepts_command_output=_BIDS,
-            as_a_child_of="session",
-            label="BIDS",
-            format="BIDS",
-            content="BIDS",
-        ),
-        OutputHandler(
-            name="report-resource",
-            accepts_command_output=REPORT_OUTPUT.name,
-            as_a_child_of="session",
-            label="BIDS_REPORT",
-            format="JSON",
-            content="REPORT",
-        ),
+        resource_handler(_BIDS, "session", "BIDS", "BIDS", "BIDS"),
+        report_handler("session", "BIDS_REPORT"),
     ),
 )
 

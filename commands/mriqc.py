@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, REPORT_OUTPUT, own_command
-from commands.model import (
-    CommandOutput,
-    DerivedInput,
-    ExternalInput,
-    OutputHandler,
-    Wrapper,
-    WrapperInputType,
+from commands.authoring import (
+    OUTPUT_MOUNT,
+    bids_session_wrapper,
+    own_command,
+    report_handler,
+    resource_handler,
 )
+from commands.model import CommandOutput
 
 _QC = "qc"
-
-_SESSION_WRAPPER = Wrapper(
-    name="mriqc-session",
-    label="Measure image quality with MRIQC",
-    description=(
-        "Run MRIQC on the session's BIDS resource; it takes hours. Nothing is sent to MRIQC's "
-        "servers."
-    ),
-    contexts=("xnat:imageSessionData",),
-    external_inputs=(
-        ExternalInput(
-            name="session",
-            type=WrapperInputType.SESSION,
-            label="Session",
-            description="The session to measure; it must have a BIDS resource.",
-        ),
-    ),
-    derived_inputs=(
-        DerivedInput(
-            name="bids",
-            type=WrapperInputType.RESOURCE,
-            description="The session's BIDS resource.",
-            user_settable=False,
-            matcher="@.label == 'BIDS'",
-            derived_from_wrapper_input="session",
-            provides_files_for_command_mount=INPUT_MOUNT.name,
-        ),
-    ),
-    output_handlers=(
-        OutputHandler(
-            name="qc-resource",
-            accepts_command_output=_QC,
-            as_a_child_of="session",
-            label="MRIQC",
-            format="JSON",
-            content="QC",
-        ),
-        OutputHandler(
-            name="report-resource",
-            accepts_command_output=REPORT_OUTPUT.name,
-            as_a_child_of="session",
-            label="MRIQC_REPORT",
-            format="JSON",
-            content="REPORT",
-        ),
-    ),
-)
 
 COMMAND = own_command(
     "mriqc",
@@ -78,7 +30,20 @@ COMMAND = own_command(
             path=_QC,
         ),
     ),
-    wrappers=(_SESSION_WRAPPER,),
+    wrappers=(
+        bids_session_wrapper(
+            "mriqc",
+            label="Measure image quality with MRIQC",
+            description=(
+                "Run MRIQC on the session's BIDS resource; it takes hours. Nothing is sent to "
+                "MRIQC's servers."
+            ),
+            handlers=(
+                resource_handler(_QC, "session", "MRIQC", "JSON", "QC"),
+                report_handler("session", "MRIQC_REPORT"),
+            ),
+        ),
+    ),
     reserve_memory=4000,
     limit_memory=16000,
 )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, REPORT_OUTPUT, own_command
+from commands.authoring import (
+    INPUT_MOUNT,
+    OUTPUT_MOUNT,
+    own_command,
+    report_handler,
+    resource_handler,
+)
 from commands.model import (
     CommandInput,
     CommandInputType,
     CommandOutput,
     ExternalInput,
     Mount,
-    OutputHandler,
     Wrapper,
     WrapperInputType,
 )
@@ -34,22 +39,8 @@ _SESSION_WRAPPER = Wrapper(
         ),
     ),
     output_handlers=(
-        OutputHandler(
-            name="scrubbed-resource",
-            accepts_command_output=_SCRUBBED,
-            as_a_child_of="session",
-            label="SCRUBBED",
-            format="MIXED",
-            content="SCRUBBED",
-        ),
-        OutputHandler(
-            name="report-resource",
-            accepts_command_output=REPORT_OUTPUT.name,
-            as_a_child_of="session",
-            label="SCRUBBED_REPORT",
-            format="JSON",
-            content="REPORT",
-        ),
+        resource_handler(_SCRUBBED, "session", "SCRUBBED", "MIXED", "SCRUBBED"),
+        report_handler("session", "SCRUBBED_REPORT"),
     ),
 )
 

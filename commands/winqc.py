@@ -2,64 +2,62 @@
 
 from __future__ import annotations
 
-from commands.authoring import INPUT_MOUNT, OUTPUT_MOUNT, REPORT_OUTPUT, own_command
+from commands.authoring import (
+    INPUT_MOUNT,
+    OUTPUT_MOUNT,
+    bids_session_wrapper,
+    own_command,
+    report_handler,
+    resource_handler,
+)
 from commands.model import (
     CommandInput,
     CommandInputType,
     CommandOutput,
-    DerivedInput,
     ExternalInput,
-    OutputHandler,
     Wrapper,
     WrapperInputType,
 )
 
 _QC = "qc"
 
-_SESSION_WRAPPER = Wrapper(
-    name="winqc-session",
+_SESSION_WRAPPER = bids_session_wrapper(
+    "winqc",
     label="Measure image quality",
     description=(
         "Measure the quality of the T1w, T2w, BOLD and diffusion images of the session's BIDS "
         "resource, and keep values and pictures with the session."
     ),
-    contexts=("xnat:imageSessionData",),
+    handlers=(
+        resource_handler(_QC, "session", "WINQC", "JSON", "QC"),
+        report_handler("session", "WINQC_REPORT"),
+    ),
+    # Those of dicom-to-bids and of eeg-to-bids, which it may follow.
+    contexts=("xnat:imageSessionData", "xnat:eegSessionData", "xnat:megSessionData"),
+)
+
+# One run over all: the service cannot hand several sessions' folders to one container but by the
+# folder of the project. Measuring session by session is a bulk launch of the other wrapper.
+_PROJECT_WRAPPER = Wrapper(
+    name="winqc-project",
+    label="Measure the image quality of all sessions",
+    description=(
+        "Measure the images in the BIDS resources of all sessions in one run, and keep values, "
+        "pictures and a page that compares them with the project."
+    ),
+    contexts=("xnat:projectData",),
     external_inputs=(
         ExternalInput(
-            name="session",
-            type=WrapperInputType.SESSION,
-            label="Session",
-            description="The session to measure; it must have a BIDS resource.",
-        ),
-    ),
-    derived_inputs=(
-        DerivedInput(
-            name="bids",
-            type=WrapperInputType.RESOURCE,
-            description="The session's BIDS resource.",
-            user_settable=False,
-            matcher="@.label == 'BIDS'",
-            derived_from_wrapper_input="session",
+            name="project",
+            type=WrapperInputType.PROJECT,
+            label="Project",
+            description="The project to measure; sessions without a BIDS resource are counted.",
             provides_files_for_command_mount=INPUT_MOUNT.name,
         ),
     ),
     output_handlers=(
-        OutputHandler(
-            name="qc-resource",
-            accepts_command_output=_QC,
-            as_a_child_of="session",
-            label="WINQC",
-            format="JSON",
-            content="QC",
-        ),
-        OutputHandler(
-            name="report-resource",
-            accepts_command_output=REPORT_OUTPUT.name,
-            as_a_child_of="session",
-            label="WINQC_REPORT",
-            format="JSON",
-            content="REPORT",
-        ),
+        resource_handler(_QC, "project", "WINQC", "JSON", "QC"),
+        report_handler("project", "WINQC_REPORT"),
     ),
 )
 
@@ -104,7 +102,7 @@ COMMAND = own_command(
             path=_QC,
         ),
     ),
-    wrappers=(_SESSION_WRAPPER,),
+    wrappers=(_SESSION_WRAPPER, _PROJECT_WRAPPER),
     reserve_memory=1000,
     limit_memory=6000,
 )

@@ -25,6 +25,8 @@ from qc.measure import Measures, UndefinedMeasureError
 PIPELINE = "winqc-electro/1"
 WINDOW_S = 1.0
 """Length of the windows in which channels are looked at."""
+_SPECTRUM_S = 4.0
+"""Length of the parts whose spectra are averaged: lines 0.25 Hz apart."""
 _DEVIATION_Z = 5.0
 _NOISE_Z = 5.0
 _LEAST_CORRELATION = 0.4
@@ -47,7 +49,8 @@ _FEWEST_CHANNELS = 4
 _FEWEST_WINDOWS = 5
 
 _BAD_NAMES = (
-    "bad_flat_num", "bad_deviation_num", "bad_noise_num", "bad_channels_num", "bad_channels_perc",
+    "bad_flat_num", "bad_deviation_num", "bad_noise_num", "bad_correlation_num",
+    "bad_channels_num", "bad_channels_perc",
 )  # fmt: skip
 
 Blocks = Iterable[NDArray[np.float64]]
@@ -90,13 +93,14 @@ class Recorded:
 
 @dataclass
 class _Gathered:
-    """Rows of each window, and sums."""
+    """Rows of each window, and spectra of blocks, all at the same frequencies."""
 
     amplitude: list[NDArray[np.float64]] = field(default_factory=list)
     flat: list[NDArray[np.bool_]] = field(default_factory=list)
     correlation: list[NDArray[np.float64]] = field(default_factory=list)
     noise: list[NDArray[np.float64]] = field(default_factory=list)
     spectra: list[NDArray[np.float64]] = field(default_factory=list)
+    frequencies_hz: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 class _Rails:
@@ -154,7 +158,6 @@ def look_through(blocks: Blocks, sampling_hz: float) -> Recorded:
         raise UndefinedMeasureError("Its sampling rate is too low to look at windows of a second.")
     above, below = _filters(sampling_hz)
     gathered, samples, rails = _Gathered(), 0, None
-    frequencies: NDArray[np.float64] = np.zeros(0)
     for block in blocks:
         samples += block.shape[1]
         rails = rails or _Rails(block.shape[0])
@@ -169,12 +172,7 @@ def look_through(blocks: Blocks, sampling_hz: float) -> Recorded:
             _look(
                 gathered, block[:, part], steady[:, part], None if slow is None else slow[:, part]
             )
-        frequencies, density = signal.welch(
-            block, sampling_hz, nperseg=min(4 * length, block.shape[1]), axis=1
-        )
-        if not gathered.spectra or density.shape == gathered.spectra[0].shape:
-            gathered.spectra.append(density)
-            kept = frequencies
+        _add_spectrum(gathered, block, sampling_hz)
     if not gathered.amplitude or rails is None:
         raise UndefinedMeasureError("It is shorter than one second.")
     return Recorded(
@@ -184,7 +182,7 @@ def look_through(blocks: Blocks, sampling_hz: float) -> Recorded:
         np.array(gathered.correlation),
         np.array(gathered.noise),
         np.mean(gathered.spectra, axis=0),
-        kept,
+        gathered.frequencies_hz,
         samples,
         sampling_hz,
     )
@@ -229,6 +227,16 @@ def _look(
     if without_fast is not None:
         noise[alive] = _mad(steady[alive] - slow[alive]) / spread[alive]
     gathered.noise.append(noise)
+
+
+def _add_spectrum(gathered: _Gathered, block: NDArray[np.float64], sampling_hz: float) -> None:
+    """Add the spectrum of a block, unless it is too short for the frequencies of the first one."""
+    length = min(round(_SPECTRUM_S * sampling_hz), block.shape[1])
+    frequencies_hz, density = signal.welch(block, sampling_hz, nperseg=length, axis=1)
+    if not gathered.spectra:
+        gathered.frequencies_hz = frequencies_hz
+    if len(frequencies_hz) == len(gathered.frequencies_hz):
+        gathered.spectra.append(density)
 
 
 def _mad(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -380,9 +388,7 @@ def measure_recording(kinds: Mapping[str, Recorded]) -> Measures:
         ),
     )
     measures.take_all(_BAD_NAMES, lambda: _counted(kinds))
-    if set(kinds) == {"eeg"}:
-        measures.take("bad_correlation_num", lambda: _counted(kinds)["bad_correlation_num"])
-    else:
+    if set(kinds) != {"eeg"}:
         measures.refuse(
             ("bad_correlation_num",), "Neighbouring MEG sensors need not measure the same."
         )
@@ -395,7 +401,8 @@ def measure_recording(kinds: Mapping[str, Recorded]) -> Measures:
 
 
 def _counted(kinds: Mapping[str, Recorded]) -> dict[str, float]:
-    counts = dict.fromkeys((*_BAD_NAMES, "bad_correlation_num"), 0.0)
+    """Return the values of `_BAD_NAMES`."""
+    counts = dict.fromkeys(_BAD_NAMES, 0.0)
     channels = 0
     for kind, seen in kinds.items():
         found = bad_channels(seen, with_correlation=kind == "eeg")

@@ -9,10 +9,11 @@ Not here: what follows from it (``verdicts``).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qc.pool import CannotPoolError, Row, Table
 from qc.summary import MAD_TO_SIGMA
@@ -49,11 +50,24 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Rows that may be compared: one protocol, one state of defacing, within one table."""
+    """Rows that may be compared: one protocol, one state of defacing, within one table.
+
+    Raises
+    ------
+    CannotPoolError
+        The rows may not be compared.
+    """
 
     protocol: str
     defaced: bool | None
     rows: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        held = {(row.protocol, row.defaced) for row in self.rows}
+        if held - {(self.protocol, self.defaced)} or len({row.kind for row in self.rows}) > 1:
+            raise CannotPoolError(
+                "A norm holds within one software, protocol and state of defacing."
+            )
 
     @property
     def has_norm(self) -> bool:
@@ -80,38 +94,71 @@ def measured(row: Row, measure: str) -> float | None:
     return value
 
 
-def norm_of(rows: Sequence[Row], measure: str, *, without: Row | None = None) -> Norm | None:
-    """Return the norm of a measure over comparable rows.
+def column_of(rows: Sequence[Row], measure: str) -> NDArray[np.float64]:
+    """Return a measure's values, (N,), NaN where a row has none."""
+    values = (measured(row, measure) for row in rows)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def norm_of(column: NDArray[np.float64]) -> Norm | None:
+    """Return the norm of a measure over comparable images.
 
     Parameters
     ----------
-    rows : Sequence of Row
-        Of one kind, protocol and state of defacing.
-    measure : str
-        Name of the measure.
-    without : Row or None
-        A row to leave out, so that an image is not compared with itself.
+    column : ndarray, (N,)
+        As `column_of` gives it for the rows of one stratum.
 
     Returns
     -------
     Norm or None
-        None where fewer than `FEWEST_IMAGES` of the rows have a value (the one that is left out
-        counts among them).
-
-    Raises
-    ------
-    CannotPoolError
-        The rows may not be compared.
+        None where fewer than `FEWEST_IMAGES` have a value.
     """
-    if len({(row.kind, row.protocol, row.defaced) for row in rows}) > 1:
-        raise CannotPoolError("A norm holds within one software, protocol and state of defacing.")
-    present = [row for row in rows if measured(row, measure) is not None]
-    if len(present) < FEWEST_IMAGES:
+    known = column[~np.isnan(column)]
+    if known.size < FEWEST_IMAGES:
         return None
-    return _norm(measured(row, measure) for row in present if row is not without)
+    median = float(np.median(known))
+    return Norm(known.size, median, float(np.median(np.abs(known - median)) / MAD_TO_SIGMA))
 
 
-def _norm(values: Iterable[float | None]) -> Norm:
-    kept = np.array([value for value in values if value is not None], dtype=np.float64)
-    median = float(np.median(kept))
-    return Norm(kept.size, median, float(np.median(np.abs(kept - median)) / MAD_TO_SIGMA))
+def norms_without_each(column: NDArray[np.float64]) -> list[Norm | None]:
+    """Return for each image the norm of all others, so that none is compared with itself.
+
+    Parameters
+    ----------
+    column : ndarray, (N,)
+        As `column_of` gives it for the rows of one stratum.
+
+    Returns
+    -------
+    list of Norm or None
+        None where an image has no value, and everywhere below `FEWEST_IMAGES` values (the one
+        that is left out counts among them).
+
+    Notes
+    -----
+    Takes the time of a few sorts for all images together: without one of N values the median is
+    one of three at most, so there are three sorted lists of deviations at most.
+    """
+    found: list[Norm | None] = [None] * column.size
+    places = np.flatnonzero(~np.isnan(column))
+    if places.size < FEWEST_IMAGES:
+        return found
+    known = column[places]
+    medians = _medians_without_each(known)
+    for median in np.unique(medians):
+        sigmas = _medians_without_each(np.abs(known - median)) / MAD_TO_SIGMA
+        for index in np.flatnonzero(medians == median):
+            found[places[index]] = Norm(known.size - 1, float(median), float(sigmas[index]))
+    return found
+
+
+def _medians_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each of N values the median of the N - 1 others, (N,)."""
+    order = np.argsort(values, kind="stable")
+    ranks = np.empty(values.size, dtype=np.intp)
+    ranks[order] = np.arange(values.size)
+    in_order = values[order]
+    left = values.size - 1
+    below, above = (left - 1) // 2, left // 2
+    # What lies behind the one that is left out moves up by a place.
+    return np.asarray((in_order[below + (ranks <= below)] + in_order[above + (ranks <= above)]) / 2)

@@ -7,13 +7,13 @@ differ in these are refused in one table. Not here: norms, pages.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from qc.protocol import protocol_hash_of_mriqc
 
 SOFTWARE_NAMES = MappingProxyType({
     "winqc": "winqc",
@@ -23,14 +23,8 @@ SOFTWARE_NAMES = MappingProxyType({
 """What a record may say it comes from, and how that is written for people."""
 
 _NOT_MEASURES = frozenset({"bids_meta", "provenance", "undefined"})
-_PROTOCOL_FIELDS = (
-    "EchoTime", "FlipAngle", "InversionTime", "MagneticFieldStrength", "Manufacturer",
-    "ManufacturersModelName", "MRAcquisitionType", "MultibandAccelerationFactor",
-    "ParallelReductionFactorInPlane", "PartialFourier", "PhaseEncodingDirection",
-    "PulseSequenceType", "RepetitionTime", "ScanningSequence", "SequenceName", "SequenceVariant",
-    "SliceThickness", "TotalReadoutTime",
-)  # fmt: skip
-_GEOMETRY = ("size_x", "size_y", "size_z", "spacing_x", "spacing_y", "spacing_z")
+_LARGEST = 1e100
+"""No measure comes near it, and squares of smaller numbers are finite."""
 
 
 class UnknownRecordError(ValueError):
@@ -38,7 +32,7 @@ class UnknownRecordError(ValueError):
 
 
 class CannotPoolError(ValueError):
-    """Rows of different software, major version, pipeline or kind were to go into one table."""
+    """Rows of different software, major version, pipeline or kind, or of one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +75,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of one kind, sorted by name."""
+    """Rows of one kind, sorted by name.
+
+    Raises
+    ------
+    CannotPoolError
+        Two rows have one name: nobody could tell whose a value, picture or rating is.
+    """
 
     kind: tuple[str, str, str, str]
     rows: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        if len({row.name for row in self.rows}) < len(self.rows):
+            raise CannotPoolError(f"Two images of one table ({self.title}) have the same name.")
 
     @property
     def title(self) -> str:
@@ -137,7 +141,9 @@ def read_record(name: str, text: str | bytes) -> Row:
         software=software,
         version=version,
         pipeline=str(provenance.get("pipeline", "")),
-        protocol=protocol if isinstance(protocol, str) else _protocol(meta, values),
+        protocol=protocol
+        if isinstance(protocol, str)
+        else protocol_hash_of_mriqc(modality, meta, values),
         defaced=defaced if isinstance(defaced, bool) else None,
         values=MappingProxyType(values),
         input_sha256=str(provenance.get("input_sha256", "")),
@@ -150,7 +156,7 @@ def pool(rows: Iterable[Row]) -> Table:
     Raises
     ------
     CannotPoolError
-        They are of several kinds, or there are none.
+        They are of several kinds, there are none, or two have one name.
     """
     tables = split(rows)
     if len(tables) != 1:
@@ -162,7 +168,13 @@ def pool(rows: Iterable[Row]) -> Table:
 
 
 def split(rows: Iterable[Row]) -> list[Table]:
-    """Return one table for each kind, sorted by kind; rows sorted by name."""
+    """Return one table for each kind, sorted by kind; rows sorted by name.
+
+    Raises
+    ------
+    CannotPoolError
+        Two rows of one kind have one name.
+    """
     by_kind: dict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         by_kind[row.kind].append(row)
@@ -173,19 +185,7 @@ def split(rows: Iterable[Row]) -> list[Table]:
 
 
 def _number(value: object) -> float | None:
-    """Return a finite number; MRIQC's -1 for an undefined FBER is dealt with by `norms`."""
+    """Return a number that can be reckoned with, or None; MRIQC's -1 is dealt with by `norms`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
-
-
-def _protocol(meta: Mapping[str, object], values: Mapping[str, float | None]) -> str:
-    """Return what stands for MRIQC's missing protocol hash: its own fields of the same kind."""
-    parts: dict[str, object] = {
-        field: meta[field]
-        for field in _PROTOCOL_FIELDS
-        if isinstance(meta.get(field), str | float | int)
-    }
-    parts |= {key: round(value, 2) for key in _GEOMETRY if (value := values.get(key)) is not None}
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return float(value) if -_LARGEST < value < _LARGEST else None

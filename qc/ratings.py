@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -63,20 +64,50 @@ class Rating:
             raise BadRatingError("The time of a rating needs a time zone.")
 
 
+def rating_line(rating: Rating) -> str:
+    """Return one line of JSON, with its end, as files of ratings hold them."""
+    fields = {
+        "image": rating.image,
+        "input_sha256": rating.input_sha256,
+        "rater": rating.rater,
+        "decision": rating.decision.value,
+        "reason": rating.reason,
+        "rated_at": rating.rated_at.astimezone(UTC).isoformat(timespec="seconds"),
+    }
+    return json.dumps(fields, sort_keys=True) + "\n"
+
+
+def read_rating(line: str | bytes) -> Rating:
+    """Return the rating of one line: the inverse of `rating_line`.
+
+    Raises
+    ------
+    BadRatingError
+        It is no rating.
+    """
+    try:
+        fields = json.loads(line)
+        return Rating(
+            image=str(fields["image"]),
+            input_sha256=str(fields["input_sha256"]),
+            rater=str(fields["rater"]),
+            decision=Decision(fields["decision"]),
+            reason=str(fields["reason"]),
+            rated_at=datetime.fromisoformat(fields["rated_at"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRatingError("This is no rating.") from error
+
+
 def add_rating(path: Path, rating: Rating) -> None:
     """Add one rating at the end of a file, which is made if there is none.
 
     One line is one write, so that an interruption leaves whole lines; a last line that is broken
     off is found by `read_ratings`.
     """
-    line = asdict(rating) | {
-        "decision": rating.decision.value,
-        "rated_at": rating.rated_at.astimezone(UTC).isoformat(timespec="seconds"),
-    }
-    data = (json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n").encode()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
     try:
-        os.write(handle, data)
+        os.write(handle, rating_line(rating).encode())
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -91,28 +122,19 @@ def read_ratings(path: Path) -> list[Rating]:
         A line is not a rating; its number is named.
     """
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            fields = json.loads(line)
-            found.append(
-                Rating(
-                    image=str(fields["image"]),
-                    input_sha256=str(fields["input_sha256"]),
-                    rater=str(fields["rater"]),
-                    decision=Decision(fields["decision"]),
-                    reason=str(fields["reason"]),
-                    rated_at=datetime.fromisoformat(fields["rated_at"]),
-                )
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            found.append(read_rating(line))
+        except BadRatingError as error:
             raise BadRatingError(f"Line {number} of the ratings is no rating.") from error
     return found
 
 
-def ratings_of(ratings: Sequence[Rating], image: str) -> list[Rating]:
-    """Return the latest rating of each person for one image, by time."""
-    latest: dict[str, Rating] = {}
+def latest_ratings(ratings: Iterable[Rating]) -> dict[str, list[Rating]]:
+    """Return the latest rating of each person by the image's name, by time."""
+    latest: dict[str, dict[str, Rating]] = defaultdict(dict)
     for rating in sorted(ratings, key=lambda each: each.rated_at):
-        if rating.image == image:
-            latest[rating.rater] = rating
-    return sorted(latest.values(), key=lambda each: each.rated_at)
+        # Taken out first, so that the order is that of the latest ratings.
+        latest[rating.image].pop(rating.rater, None)
+        latest[rating.image][rating.rater] = rating
+    return {image: list(by_rater.values()) for image, by_rater in latest.items()}

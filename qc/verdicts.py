@@ -5,14 +5,15 @@ Not here: what people decided (``ratings``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+import numpy as np
+
 from qc.definitions import definition_of
-from qc.norms import FEWEST_IMAGES, Norm, Stratum, measured, norm_of
-from qc.pool import Row
+from qc.norms import FEWEST_IMAGES, Norm, Stratum, column_of, norm_of, norms_without_each
 
 FARTHEST = 3.5
 """Robust z beyond which a value is unusual (Iglewicz and Hoaglin 1993, How to detect and handle
@@ -49,43 +50,77 @@ class Judgement:
     reasons: tuple[str, ...]
 
 
-def judge(row: Row, stratum: Stratum) -> Judgement:
-    """Return the verdict on an image among the images of its protocol.
+@dataclass(frozen=True, slots=True)
+class ComparedMeasure:
+    """One judged measure over the images of a stratum.
 
-    Pass needs a norm, and every judged measure that the protocol's images have must be there and
-    not be unusual in the bad direction. All else is review.
+    Attributes
+    ----------
+    name : str
+        The measure's.
+    values : tuple of float or None
+        By row; None where an image has no value.
+    norm : Norm or None
+        Of all images; None where too few have a value.
+    reasons : tuple of str or None
+        By row: why an image's value is unusual among all others, None where it is not.
     """
+
+    name: str
+    values: tuple[float | None, ...]
+    norm: Norm | None
+    reasons: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The images of a stratum among themselves: judged measures, and a judgement for each row."""
+
+    measures: tuple[ComparedMeasure, ...]
+    judgements: tuple[Judgement, ...]
+
+
+def compare(stratum: Stratum) -> Comparison:
+    """Compare the images of one protocol, each with all others.
+
+    Only the judged measures that any of them has are compared. Pass needs a norm, and every such
+    measure must be there and not be unusual in the bad direction. All else is review.
+    """
+    names = JUDGED.get(stratum.rows[0].modality, ()) if stratum.rows else ()
+    compared = (_compare(name, stratum) for name in names)
+    measures = tuple(each for each in compared if any(value is not None for value in each.values))
+    judgements = tuple(_judge(row, measures, stratum) for row in range(len(stratum.rows)))
+    return Comparison(measures, judgements)
+
+
+def _compare(name: str, stratum: Stratum) -> ComparedMeasure:
+    column = column_of(stratum.rows, name)
+    values = tuple(None if np.isnan(value) else float(value) for value in column)
+    reasons = tuple(
+        None if value is None or norm is None else _unusual(name, value, norm)
+        for value, norm in zip(values, norms_without_each(column), strict=True)
+    )
+    return ComparedMeasure(name, values, norm_of(column), reasons)
+
+
+def _judge(row: int, measures: tuple[ComparedMeasure, ...], stratum: Stratum) -> Judgement:
     if not stratum.has_norm:
         count = len(stratum.rows)
         return Judgement(
             Verdict.REVIEW,
             (f"No norm yet: {count} of the {FEWEST_IMAGES} images of this protocol.",),
         )
-    reasons = []
-    compared = 0
-    for measure in judged_measures(stratum.rows):
-        norm = norm_of(stratum.rows, measure, without=row)
-        if norm is None:
-            continue
-        value = measured(row, measure)
-        if value is None:
-            reasons.append(f"{measure} has no value, but has one in most images of this protocol.")
-            continue
-        compared += 1
-        reason = _unusual(measure, value, norm)
-        if reason:
-            reasons.append(reason)
-    if not compared and not reasons:
+    with_norm = [measure for measure in measures if measure.norm is not None]
+    reasons = [reason for measure in with_norm if (reason := _objection(measure, row)) is not None]
+    if not with_norm:
         reasons.append("None of the judged measures has a norm.")
     return Judgement(Verdict.REVIEW if reasons else Verdict.PASS, tuple(reasons))
 
 
-def judged_measures(rows: Sequence[Row]) -> list[str]:
-    """Return the judged measures that any of the rows has, in the table's order."""
-    if not rows:
-        return []
-    names = JUDGED.get(rows[0].modality, ())
-    return [name for name in names if any(measured(row, name) is not None for row in rows)]
+def _objection(measure: ComparedMeasure, row: int) -> str | None:
+    if measure.values[row] is None:
+        return f"{measure.name} has no value, but has one in most images of this protocol."
+    return measure.reasons[row]
 
 
 def is_worse(measure: str, value: float, median: float) -> bool:

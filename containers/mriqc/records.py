@@ -6,14 +6,13 @@ were substituted. Not here: running it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qc.record import NUMBERS, WORDS
+from qc.protocol import IMAGE_FIELDS, numbers_of, protocol_hash_of_mriqc
 
 SUBSTITUTED = "mriqc-substituted"
 _CRASH_NODE = re.compile(r"^Node:\s+([\w.]+)\s*$", re.MULTILINE)
@@ -48,37 +47,18 @@ def clean_record(text: bytes, substitutions: Sequence[str]) -> dict[str, object]
         for key, value in sorted(record.items())
         if value is None or (isinstance(value, int | float) and math.isfinite(value))
     }
-    numbers = {
-        key: meta[key]
-        for key in NUMBERS
-        if isinstance(meta.get(key), int | float) and math.isfinite(meta[key])
-    }
-    cleaned["bids_meta"] = {"modality": str(meta.get("modality")), **numbers}
+    modality = str(meta.get("modality"))
+    cleaned["bids_meta"] = {"modality": modality, **numbers_of(meta, IMAGE_FIELDS)}
     kept = {key: provenance[key] for key in sorted(_KEPT_PROVENANCE & provenance.keys())}
     settings = kept.get("settings")
     if isinstance(settings, Mapping):
         kept["settings"] = {key: settings[key] for key in _KEPT_SETTINGS & settings.keys()}
-    kept["protocol_hash"] = _protocol({**numbers, "modality": meta.get("modality")}, meta, cleaned)
+    kept["protocol_hash"] = protocol_hash_of_mriqc(modality, meta, cleaned)
     if substitutions:
         kept["software"] = SUBSTITUTED
         kept["substitutions"] = list(substitutions)
     cleaned["provenance"] = kept
     return cleaned
-
-
-def _protocol(
-    parts: dict[str, object], meta: Mapping[str, object], values: Mapping[str, object]
-) -> str:
-    """Return 16 digits, equal for images of one protocol; words enter the digest only."""
-    parts |= {key: word for key in WORDS if isinstance(word := meta.get(key), str)}
-    parts |= {
-        key: round(value, 2)
-        for axis in "xyz"
-        for key in (f"size_{axis}", f"spacing_{axis}")
-        if isinstance(value := values.get(key), int | float)
-    }
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def crash_reasons(folder: Path) -> list[str]:

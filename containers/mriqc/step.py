@@ -8,9 +8,7 @@ costs its image, not the run. Writes ``qc/`` (records, one page an image, one ta
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import os
 import shutil
@@ -30,6 +28,8 @@ from containers.contract import (
 from containers.mriqc.dataset import Dataset, link_dataset
 from containers.mriqc.limits import Limits, read_limits
 from containers.mriqc.records import clean_record, crash_reasons
+from qc.pool import read_record
+from qc.table import make_table
 
 QC_DIR_NAME = "qc"
 TABLE_FILE_NAME = "mriqc.tsv"
@@ -38,11 +38,8 @@ SUBSTITUTIONS_VARIABLE = "WINXNAT_MRIQC_SUBSTITUTIONS"
 """Names a JSON file with a list of sentences, in images with stand-ins; unset for the genuine."""
 
 _KILLED = frozenset({-9, 137})
-_NOT_MEASURES = frozenset({"bids_meta", "provenance"})
-_NETWORK_OFF = {
-    "NO_ET": "1", "TEMPLATEFLOW_AUTOUPDATE": "off", "MIGAS_OFFLINE": "1",
-    "no_proxy": "*",
-}  # fmt: skip
+_NETWORK_OFF = {"NO_ET": "1", "TEMPLATEFLOW_AUTOUPDATE": "off", "MIGAS_OFFLINE": "1"}
+_TEMPLATES_VARIABLE = "TEMPLATEFLOW_HOME"
 
 
 def run(step_input: StepInput) -> StepReport:
@@ -80,7 +77,8 @@ def run(step_input: StepInput) -> StepReport:
     rows = _account(dataset, records, reasons, code)
     if not records:
         raise _failure(code, rows)
-    (results_dir / TABLE_FILE_NAME).write_text(_table(records), encoding="utf-8")
+    rows_of_table = (read_record(name, json.dumps(record)) for name, record in records.items())
+    (results_dir / TABLE_FILE_NAME).write_text(make_table(rows_of_table), encoding="utf-8")
     return _report(step_input.output_dir, rows, records, substitutions)
 
 
@@ -110,10 +108,26 @@ def command_line(
     )
 
 
+def environment_of(given: Mapping[str, str], scratch_dir: Path) -> dict[str, str]:
+    """Return the environment of MRIQC: a home that can be written, and the image's templates.
+
+    Parameters
+    ----------
+    given : Mapping
+        This program's environment. Without ``TEMPLATEFLOW_HOME`` templateflow looks below the
+        home folder, where the genuine image keeps its templates; another home alone would have
+        it look for them on the network.
+    """
+    environment = {**given, **_NETWORK_OFF, "HOME": str(scratch_dir / "home")}
+    if not environment.get(_TEMPLATES_VARIABLE):
+        home = Path(given.get("HOME") or "~").expanduser()
+        environment[_TEMPLATES_VARIABLE] = str(home / ".cache" / "templateflow")
+    return environment
+
+
 def _run_mriqc(program: str, dataset: Dataset, scratch_dir: Path, limits: Limits) -> int:
-    home = scratch_dir / "home"
-    home.mkdir()
-    environment = {**os.environ, **_NETWORK_OFF, "HOME": str(home)}
+    environment = environment_of(os.environ, scratch_dir)
+    Path(environment["HOME"]).mkdir()
     arguments = command_line(program, dataset, scratch_dir, limits)
     # Its own lines go to the log of the container; they name BIDS labels and nodes.
     done = subprocess.run(
@@ -170,26 +184,6 @@ def _failure(code: int, rows: Sequence[Accounted]) -> Exception:
             "winqc, which needs less."
         )
     return ToolFailedError(f"MRIQC made no record. {rows[0].reason}")
-
-
-def _table(records: Mapping[str, Mapping[str, object]]) -> str:
-    names = sorted({name for record in records.values() for name in record} - _NOT_MEASURES)
-    sink = io.StringIO()
-    writer = csv.writer(sink, delimiter="\t", lineterminator="\n")
-    writer.writerow(["image", "software", "version", *names])
-    for image, record in records.items():
-        provenance = record["provenance"]
-        assert isinstance(provenance, dict)  # noqa: S101 - made by clean_record
-        values = (record.get(name) for name in names)
-        writer.writerow(
-            [
-                image,
-                provenance.get("software"),
-                provenance.get("version"),
-                *("n/a" if value is None else value for value in values),
-            ]
-        )
-    return sink.getvalue()
 
 
 def _report(

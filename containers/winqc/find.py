@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _ENDINGS = (".nii.gz", ".nii")
 BIDS_NAME = re.compile(
     r"sub-[A-Za-z0-9]{1,40}(?:_[a-z]{2,12}-[A-Za-z0-9]{1,40}){0,12}_[A-Za-z0-9]{1,20}"
 )
+_BIDS_RESOURCE = ("RESOURCES", "BIDS")
 _MEASURED = frozenset(MODALITIES)
 _NOT_MEASURED = "winqc measures T1w, T2w, bold and dwi; this image is none of them."
 
@@ -38,15 +40,61 @@ class Found:
     modality: str | None
     reason: str = ""
 
-    @property
-    def result_name(self) -> str:
-        """Return the beginning of its results' names, as BIDS derivatives have it."""
-        stem, _, suffix = self.name.rpartition("_")
-        return f"{stem}_desc-winqc_{suffix}" if stem else f"{self.name}_desc-winqc"
+
+def result_name(name: str) -> str:
+    """Return the beginning of the results' names of an image or recording, as BIDS has it."""
+    stem, _, suffix = name.rpartition("_")
+    return f"{stem}_desc-winqc_{suffix}" if stem else f"{name}_desc-winqc"
 
 
-def find_images(folder: Path, modality: str | None = None) -> tuple[Found, ...]:
-    """Return all NIfTI files below a folder, in the order of their paths.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where images are looked for.
+
+    Parameters
+    ----------
+    folders : tuple of Path
+        The input folder; or, of a project's archive, the BIDS resource of each session.
+    without : int
+        Sessions of a project's archive that have no BIDS resource.
+    is_project : bool
+        Whether the input folder is a project's archive.
+    """
+
+    folders: tuple[Path, ...]
+    without: int = 0
+    is_project: bool = False
+
+
+def find_places(folder: Path) -> Places:
+    """Return where images are looked for below an input folder.
+
+    An XNAT keeps a project as ``arc001/SESSION/`` with ``SCANS`` and ``RESOURCES`` below. There,
+    images lie in other resources, too: as they came, defaced, scrubbed; only those of the BIDS
+    resources are measured, each once.
+    """
+    sessions = sorted(
+        session
+        for archive in folder.glob("arc[0-9]*")
+        if archive.is_dir()
+        for session in archive.iterdir()
+        if (session / "SCANS").is_dir() or (session / "RESOURCES").is_dir()
+    )
+    if not sessions:
+        return Places((folder,))
+    root = folder.resolve()
+    found = [
+        path
+        for session in sessions
+        if (path := session.joinpath(*_BIDS_RESOURCE)).is_dir()
+        # A link must not have another project measured as a part of this one.
+        and path.resolve().is_relative_to(root)
+    ]
+    return Places(tuple(found), len(sessions) - len(found), is_project=True)
+
+
+def find_images(folders: Sequence[Path], modality: str | None = None) -> tuple[Found, ...]:
+    """Return all NIfTI files below folders, in the order of their paths.
 
     Parameters
     ----------
@@ -55,7 +103,8 @@ def find_images(folder: Path, modality: str | None = None) -> tuple[Found, ...]:
     """
     found = []
     taken: Counter[str] = Counter()
-    for number, path in enumerate(_image_paths(folder), 1):
+    paths = ((folder, path) for folder in folders for path in _image_paths(folder))
+    for number, (folder, path) in enumerate(paths, 1):
         stem = _stem(path)
         is_bids = BIDS_NAME.fullmatch(stem) is not None
         suffix = stem.rpartition("_")[2]

@@ -59,12 +59,6 @@ class FoundRecording:
     recording: Recording
     name: str
 
-    @property
-    def result_name(self) -> str:
-        """Return the beginning of its results' names, as BIDS derivatives have it."""
-        stem, _, suffix = self.name.rpartition("_")
-        return f"{stem}_desc-winqc_{suffix}" if stem else f"{self.name}_desc-winqc"
-
 
 def find(folder: Path) -> tuple[FoundRecording, ...]:
     """Return the recordings below a folder, in the order of their paths."""

@@ -1,7 +1,8 @@
 """Measures the quality of all T1w, T2w, BOLD and diffusion images and recordings of a folder.
 
-Writes ``qc/`` (a record, pictures and a page for each, one table) and ``report/`` (the account of
-all, with thumbnails). Deterministic: equal input gives equal bytes in ``qc/``.
+Writes ``qc/`` (a record, pictures and a page for each, one table; of a project also the page that
+compares them) and ``report/`` (the account of all, with thumbnails). Deterministic: equal input
+gives equal bytes in ``qc/``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import html
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from containers.contract import (
     StepInput,
     StepReport,
 )
-from containers.winqc.find import Found, find_images
+from containers.winqc.find import Found, Places, find_images, find_places, result_name
 
 if TYPE_CHECKING:
     from containers.winqc.one_image import BrainFinder, Result
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 
 QC_DIR_NAME = "qc"
 TABLE_FILE_NAME = "winqc.tsv"
+GROUP_FILE_NAME = "group.html"
 PAGE_FILE_NAME = "report.html"
 _TOOLS = ("numpy", "scipy", "nibabel", "pillow", "onnxruntime", "mne")
 _DEFACED = {"yes": True, "no": False}
-_ABOUT = ("modality", "software", "version", "pipeline", "protocol_hash", "defaced")
 
 
 def run(step_input: StepInput) -> StepReport:
@@ -54,24 +56,23 @@ def run(step_input: StepInput) -> StepReport:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     modality, defaced = _settings(step_input.parameters)
-    images = find_images(step_input.input_dir, modality)
-    recordings = _find_recordings(step_input.input_dir)
+    places = find_places(step_input.input_dir)
+    images = find_images(places.folders, modality)
+    recordings = _find_recordings(places)
     if not images and not recordings:
-        raise BadInputError(
-            "There is no NIfTI image (.nii, .nii.gz) and no EEG or MEG recording in the input "
-            "folder. Convert the session to BIDS first."
-        )
+        raise BadInputError(_nothing_found(places))
     results_dir = step_input.output_dir / QC_DIR_NAME
     results_dir.mkdir(parents=True)
     rows, records, thumbnails = _measure_all(images, results_dir, defaced)
     for found in recordings:
         rows.append(_measure_recording(found, results_dir, records))
-    (results_dir / TABLE_FILE_NAME).write_text(_table(records), encoding="utf-8")
-    summary = _summary(rows)
+    _write_tables(results_dir, rows, records, thumbnails, is_project=places.is_project)
+    summary = _summary(rows, places)
     report_dir = step_input.output_dir / REPORT_DIR_NAME
     report_dir.mkdir(parents=True, exist_ok=True)
     _write_page(report_dir / PAGE_FILE_NAME, rows, thumbnails, summary)
     nothing_done = not records and any(row.outcome == "failed" for row in rows)
+    project = {"sessions": len(places.folders), "sessions_without_bids": places.without}
     return StepReport(
         summary=summary,
         accounted=tuple(rows),
@@ -82,8 +83,20 @@ def run(step_input: StepInput) -> StepReport:
             "recordings": len(recordings),
             "measured": len(records),
             "heading": "winqc, not MRIQC",
+            **(project if places.is_project else {}),
         },
         exit_code=ExitCode.BAD_INPUT if nothing_done else ExitCode.DONE,
+    )
+
+
+def _nothing_found(places: Places) -> str:
+    where, whom = "the input folder", "session"
+    if places.is_project:
+        where = f"the BIDS resources of the project's {len(places.folders)} sessions that have one"
+        whom = "sessions"
+    return (
+        f"There is no NIfTI image (.nii, .nii.gz) and no EEG or MEG recording in {where}. Convert "
+        f"the {whom} to BIDS first."
     )
 
 
@@ -121,7 +134,7 @@ def _measure_all(
             sentence = f"A fault of the program while measuring it ({type(error).__name__})."
             rows.append(Accounted(image.name, "failed", f"{sentence} Report it."))
             continue
-        outputs = _write(results_dir, image.result_name, result)
+        outputs = _write(results_dir, result_name(image.name), result)
         records[image.name] = result.record
         if result.thumbnail is not None:
             thumbnails[image.name] = result.thumbnail
@@ -129,11 +142,18 @@ def _measure_all(
     return rows, records, thumbnails
 
 
-def _find_recordings(folder: Path) -> tuple[FoundRecording, ...]:
+def _find_recordings(places: Places) -> tuple[FoundRecording, ...]:
     # Imported here: it takes MNE-Python a second, and reads the environment.
     from containers.winqc.recording import find  # noqa: PLC0415
 
-    return find(folder)
+    found: list[FoundRecording] = []
+    taken: set[str] = set()
+    for each in (each for folder in places.folders for each in find(folder)):
+        # Names are unique within a folder; two sessions may have the same.
+        again = each.name in taken or each.name.startswith("recording-")
+        found.append(replace(each, name=f"recording-{len(found) + 1}") if again else each)
+        taken.add(found[-1].name)
+    return tuple(found)
 
 
 def _measure_recording(
@@ -152,7 +172,7 @@ def _measure_recording(
         sentence = f"A fault of the program while measuring it ({type(error).__name__})."
         return Accounted(found.name, "failed", f"{sentence} Report it.")
     records[found.name] = result.record
-    outputs = _write(results_dir, found.result_name, result)
+    outputs = _write(results_dir, result_name(found.name), result)
     return Accounted(found.name, "done", outputs=outputs)
 
 
@@ -165,30 +185,47 @@ def _write(results_dir: Path, name: str, result: Result) -> tuple[str, ...]:
     return tuple(f"{QC_DIR_NAME}/{file_name}" for file_name in sorted(files))
 
 
-def _table(records: Mapping[str, Mapping[str, object]]) -> str:
-    """Return one row for each image; n/a where a measure has no value or is not of its kind."""
-    skipped = {"bids_meta", "provenance", "undefined"}
-    names = sorted({name for record in records.values() for name in record} - skipped)
-    lines = ["\t".join(("image", *_ABOUT, *names))]
-    for image, record in records.items():
-        provenance, meta = record["provenance"], record["bids_meta"]
-        assert isinstance(provenance, dict)  # noqa: S101 - the record's own layout
-        assert isinstance(meta, dict)  # noqa: S101
-        about = [{**provenance, **meta}[name] for name in _ABOUT]
-        cells = [image, *about, *(record.get(name) for name in names)]
-        lines.append("\t".join("n/a" if cell is None else str(cell) for cell in cells))
-    return "\n".join(lines) + "\n"
+def _write_tables(
+    results_dir: Path,
+    accounted: Sequence[Accounted],
+    records: Mapping[str, Mapping[str, object]],
+    thumbnails: Mapping[str, bytes],
+    *,
+    is_project: bool,
+) -> None:
+    """Write the table of all images, and for a project the page that compares them."""
+    from qc.pool import read_record  # noqa: PLC0415 - after the environment is set
+    from qc.report.group import Entry, make_group_page  # noqa: PLC0415
+    from qc.table import make_table  # noqa: PLC0415
+
+    rows = {name: read_record(name, json.dumps(record)) for name, record in records.items()}
+    text = make_table(rows.values())
+    (results_dir / TABLE_FILE_NAME).write_text(text, encoding="utf-8")
+    if not is_project:
+        return
+    pages = {
+        each.subject: Path(path).name
+        for each in accounted
+        for path in each.outputs
+        if path.endswith(".html")
+    }
+    entries = [Entry(row, thumbnails.get(name), pages[name]) for name, row in rows.items()]
+    page = make_group_page("Project", entries)
+    (results_dir / GROUP_FILE_NAME).write_text(page.text, encoding="utf-8")
 
 
-def _summary(rows: Sequence[Accounted]) -> str:
+def _summary(rows: Sequence[Accounted], places: Places) -> str:
     count = {
         outcome: sum(row.outcome == outcome for row in rows)
         for outcome in ("done", "left-out", "failed")
     }
-    return (
+    said = (
         f"{count['done']} images and recordings were measured, {count['left-out']} left out, "
         f"{count['failed']} could not be read."
     )
+    if places.without:
+        said += f" Sessions without a BIDS resource, not measured: {places.without}."
+    return said
 
 
 def _write_page(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from commands.catalog import find
 from commands.errors import CommandDefinitionError, UnknownCommandError
-from commands.model import Command
+from commands.model import Command, Wrapper, WrapperInputType
 from commands.service_json import command_from_json
 from deploy.checked_yaml import Lines, Place, Problem, place_of, sentence_of
 from deploy.site.errors import SiteFileError
@@ -141,6 +141,20 @@ class SiteDocument:
         return filled
 
 
+def arrival_name(project: str) -> str:
+    """Return the name of a project's subscription to arriving sessions."""
+    return f"arrival in {project}"
+
+
+def session_wrappers(wrappers: Sequence[Wrapper]) -> list[Wrapper]:
+    """Return the wrappers that take a session."""
+    return [
+        each
+        for each in wrappers
+        if [one.type for one in each.external_inputs] == [WrapperInputType.SESSION]
+    ]
+
+
 def _merged(project: SiteProject, site: Site) -> SiteProject:
     """Return a project with what its template says: its own values first, lists together."""
     template = site.templates[project.template or ""]
@@ -185,6 +199,7 @@ def _cross_check(
         yield from _twice((*place, "commands"), [one.name for one in project.commands], "name")
         for n, one in enumerate(project.commands):
             yield from _check_inputs((*place, "commands", n), one.name, one.defaults, commands)
+        yield from _check_arrival((*place, "on_arrival"), project, site, commands)
     for n, subscription in enumerate(site.subscriptions):
         yield from _check_subscription(("subscriptions", n), subscription, commands)
 
@@ -231,6 +246,32 @@ def _check_inputs(
     for value in values:
         if value not in inputs:
             yield place, f"command {name} has no input {value}; it has {', '.join(sorted(inputs))}"
+
+
+def _check_arrival(
+    place: Place, project: SiteProject, site: Site, commands: Mapping[str, WantedCommand]
+) -> Iterator[Problem]:
+    if project.on_arrival is None:
+        return
+    names = project.on_arrival.commands
+    contexts: list[set[str]] = []
+    enabled = {one.name for one in project.commands if one.enabled}
+    for n, name in enumerate(names):
+        here: Place = (*place, "commands", n)
+        if name in names[:n]:
+            yield here, "this name is there twice"
+        elif name not in enabled:
+            yield here, f"'commands' of project {project.id} does not enable {name}"
+        elif name in commands:
+            found = session_wrappers(commands[name].definition.wrappers)
+            contexts += [set(each.contexts) for each in found]
+            if len(found) != 1:
+                count = len(found)
+                yield here, f"this command has {count} wrappers that take a session, one is needed"
+    if contexts and not set.intersection(*contexts):
+        yield place, "the wrappers of these commands must name a data type in common"
+    if arrival_name(project.id) in {one.name for one in site.subscriptions}:
+        yield place, f"a subscription of this file is called {arrival_name(project.id)}, as this is"
 
 
 def _check_subscription(

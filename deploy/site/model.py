@@ -161,6 +161,16 @@ class ProjectCommand(Part):
     defaults: Values = {}
 
 
+class Arrival(Part):
+    """Commands that run one after another on each session that arrives in a project."""
+
+    commands: Annotated[list[str], Field(min_length=1, max_length=10)]
+    types: Annotated[
+        list[Annotated[str, _text(r"^[A-Za-z]\w*:[A-Za-z]\w*$")]], Field(min_length=1)
+    ] = ["xnat:mrSessionData"]
+    active: Switch = True
+
+
 class Template(Part):
     """What several projects have in common."""
 
@@ -176,6 +186,7 @@ class Template(Part):
     groups: list[ProjectGroup] = []
     exclusive: Switch = False
     commands: list[ProjectCommand] = []
+    on_arrival: Arrival | None = None
 
 
 class SiteProject(Template):

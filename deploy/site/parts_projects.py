@@ -1,6 +1,6 @@
-"""The items of projects, of commands in them, and of event subscriptions.
+"""The items of projects, and of commands in them.
 
-Not here: the site itself (``parts_site``).
+Not here: the site itself (``parts_site``), launches on events (``parts_events``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from commands.model import Command
 from deploy.checked_yaml import Place
 from deploy.site.document import SiteDocument
 from deploy.site.items import Item, Rank
-from deploy.site.model import SiteProject, Subscription
+from deploy.site.model import SiteProject
+from deploy.site.parts_events import arrival_items, subscription_items
 from deploy.site.parts_groups import group_items
 from deploy.site.parts_receiving import filter_items
 from deploy.site.parts_site import script_items
-from deploy.site.server import ACTION_PREFIX, EVENT_PREFIX, SiteServer
+from deploy.site.server import SiteServer
 from xnat_client.address import path_of
 from xnat_client.errors import NotFoundError
 from xnat_client.projects import create_project
@@ -47,8 +48,9 @@ def project_items(document: SiteDocument, server: SiteServer) -> Iterator[Item]:
                 document, server, project.import_filter, (*place, "import_filter"), project.id
             )
         yield from _command_items(document, server, project, place)
-    for n, subscription in enumerate(document.site.subscriptions):
-        yield _subscription_item(document, server, subscription, ("subscriptions", n))
+        if project.on_arrival is not None:
+            yield from arrival_items(document, server, project, place)
+    yield from subscription_items(document, server)
 
 
 # The record ------------------------------------------------------------------------------------
@@ -286,80 +288,3 @@ def _write_default(  # noqa: PLR0913, PLR0917 - bound by the item
     server.send_json(
         "POST", f"{path}/config", f"set the default of {name}", {**found, "inputs": inputs}
     )
-
-
-# Subscriptions ---------------------------------------------------------------------------------
-
-
-def _subscription_item(
-    document: SiteDocument, server: SiteServer, wanted: Subscription, place: Place
-) -> Item:
-    definition = document.commands[wanted.command].definition
-    wrapper = wanted.wrapper or definition.wrappers[0].name
-    value = {
-        "event": wanted.event,
-        "status": wanted.status,
-        "projects": sorted(wanted.projects),
-        "filter": wanted.filter.strip(),
-        "command": f"{definition.name} {definition.version}/{wrapper}",
-        "parameters": dict(wanted.parameters),
-        "as_event_user": wanted.as_event_user,
-        "active": wanted.active,
-    }
-    return Item(
-        f"subscriptions.{wanted.name}",
-        document.where(place),
-        value,
-        partial(_read_subscription, server, wanted.name),
-        partial(_write_subscription, server, wanted.name, value),
-        rank=Rank.LISTENING,
-    )
-
-
-def _read_subscription(server: SiteServer, name: str) -> dict[str, Any] | None:
-    row = server.subscription(name)
-    if row is None:
-        return None
-    filters = row.get("event-filter") or {}
-    key = str(row.get("action-key") or "")
-    number = key.removeprefix(ACTION_PREFIX)
-    command = server.wrapper_names().get(int(number), key) if number.isdigit() else key
-    return {
-        "event": str(filters.get("event-type") or "").removeprefix(EVENT_PREFIX),
-        "status": filters.get("status"),
-        "projects": sorted(filters.get("project-ids") or []),
-        "filter": filters.get("payload-filter") or "",
-        "command": command,
-        "parameters": dict(row.get("attributes") or {}),
-        "as_event_user": bool(row.get("act-as-event-user")),
-        "active": bool(row.get("active")),
-    }
-
-
-def _write_subscription(
-    server: SiteServer, name: str, value: Mapping[str, Any], _before: Any
-) -> None:
-    numbers = {text: number for number, text in server.wrapper_names().items()}
-    number = numbers.get(value["command"])
-    if number is None:
-        raise NotFoundError(f"the server has no wrapper {value['command']}.")
-    document = {
-        "name": name,
-        "active": value["active"],
-        "action-key": f"{ACTION_PREFIX}{number}",
-        "attributes": value["parameters"],
-        "act-as-event-user": value["as_event_user"],
-        "event-filter": {
-            "event-type": EVENT_PREFIX + value["event"],
-            "status": value["status"],
-            "project-ids": value["projects"],
-            "payload-filter": value["filter"],
-        },
-    }
-    row = server.subscription(name)
-    if row is None:
-        path, method = "/xapi/events/subscription", "POST"
-    else:
-        path, method = path_of("xapi", "events", "subscription", str(row["id"])), "PUT"
-        document["id"] = row["id"]
-    server.send_json(method, path, f"store the event subscription {name}", document)

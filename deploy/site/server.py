@@ -15,6 +15,7 @@ from commands.model import Command
 from commands.service_json import command_from_json
 from xnat_client.address import path_of
 from xnat_client.errors import ConflictError, NotFoundError, RefusedError
+from xnat_client.jobs.recognition import user_name
 from xnat_client.listings import list_rows
 from xnat_client.transport import Transport
 
@@ -193,7 +194,7 @@ class SiteServer:
 
     def own_login(self) -> str:
         """Return the login of this account."""
-        return self.transport.get_text("/xapi/users/username", doing="ask for this account's name")
+        return user_name(self.transport)
 
     def logins(self) -> frozenset[str]:
         """Return the accounts of the site."""

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from PIL import Image as Picture
 
 from qc.definitions import definition_of
-from qc.norms import FEWEST_IMAGES, Stratum, measured, norm_of, strata
+from qc.norms import FEWEST_IMAGES, Stratum, strata
 from qc.pool import Row, Table, split
-from qc.ratings import Rating, ratings_of
+from qc.ratings import Rating, latest_ratings
 from qc.report.page import RECORDINGS, head, picture
 from qc.report.strip import Point, draw_strip
-from qc.verdicts import FARTHEST, Judgement, Verdict, is_worse, judge, judged_measures
+from qc.verdicts import FARTHEST, ComparedMeasure, Judgement, Verdict, compare
 
 _THUMBNAIL_PIXELS = 160
 _STYLE = """\
@@ -88,8 +88,14 @@ def make_group_page(
         Images of any kinds; kinds that may not be pooled come in chapters of their own.
     ratings : Sequence of Rating
         What people decided; shown beside the software's verdict, never mixed with it.
+
+    Raises
+    ------
+    CannotPoolError
+        Two entries of one kind have one name.
     """
     by_row = {(entry.row.kind, entry.row.name): entry for entry in entries}
+    by_image = latest_ratings(ratings)
     parts = [head(f"{title}: image quality of the group").replace("</head>", f"{_STYLE}</head>")]
     parts.append(
         '<p class="notice">A verdict is "pass" or "review", by comparison with the images of the '
@@ -101,7 +107,7 @@ def make_group_page(
     judgements: dict[str, dict[str, Judgement]] = {}
     for number, table in enumerate(split(entry.row for entry in entries)):
         parts.append(f"<h2>{html.escape(table.title)}</h2>\n")
-        chapter, found = _chapter(f"t{number}", table, by_row, ratings)
+        chapter, found = _chapter(f"t{number}", table, by_row, by_image)
         parts.append(chapter)
         judgements[table.title] = found
     if not entries:
@@ -114,12 +120,13 @@ def _chapter(
     prefix: str,
     table: Table,
     entries: Mapping[tuple[tuple[str, str, str, str], str], Entry],
-    ratings: Sequence[Rating],
+    ratings: Mapping[str, Sequence[Rating]],
 ) -> tuple[str, dict[str, Judgement]]:
     parts, found = [], {}
     for number, stratum in enumerate(strata(table)):
         anchors = {row.name: f"{prefix}p{number}i{index}" for index, row in enumerate(stratum.rows)}
-        judged = {row.name: judge(row, stratum) for row in stratum.rows}
+        compared = compare(stratum)
+        judged = dict(zip(anchors, compared.judgements, strict=True))
         found.update(judged)
         review = sum(each.verdict is Verdict.REVIEW for each in judged.values())
         norm = "" if stratum.has_norm else " No norm yet."
@@ -127,9 +134,14 @@ def _chapter(
             f"<h3>Protocol {stratum.protocol[:8]}, {_defaced(stratum)}</h3>\n"
             f"<p>{len(stratum.rows)} images, {review} to review.{norm}</p>\n"
         )
-        parts += [_figure(measure, stratum, anchors) for measure in judged_measures(stratum.rows)]
+        parts += [_figure(measure, anchors) for measure in compared.measures]
         rows = "".join(
-            _image_row(entries[table.kind, row.name], judged[row.name], anchors[row.name], ratings)
+            _image_row(
+                entries[table.kind, row.name],
+                judged[row.name],
+                anchors[row.name],
+                ratings.get(row.name, ()),
+            )
             for row in sorted(
                 stratum.rows,
                 key=lambda row: (judged[row.name].verdict is Verdict.PASS, row.name),
@@ -146,15 +158,17 @@ def _chapter(
     return "".join(parts), found
 
 
-def _figure(measure: str, stratum: Stratum, anchors: Mapping[str, str]) -> str:
-    about = definition_of(measure)
-    norm = norm_of(stratum.rows, measure)
+def _figure(measure: ComparedMeasure, anchors: Mapping[str, str]) -> str:
+    """Return the plot and table of a measure; ``anchors`` by name, in the order of the rows."""
+    about = definition_of(measure.name)
     points = [
-        Point(value, anchors[row.name], row.name, _is_unusual(measure, row, stratum))
-        for row in stratum.rows
-        if (value := measured(row, measure)) is not None
+        Point(value, anchor, name, reason is not None)
+        for (name, anchor), value, reason in zip(
+            anchors.items(), measure.values, measure.reasons, strict=True
+        )
+        if value is not None
     ]
-    missing = len(stratum.rows) - len(points)
+    missing = len(anchors) - len(points)
     unit = f", {about.unit}" if about.unit else ""
     lacking = f" {missing} images have no value." if missing else ""
     rows = "".join(
@@ -164,31 +178,20 @@ def _figure(measure: str, stratum: Stratum, anchors: Mapping[str, str]) -> str:
         for point in sorted(points, key=lambda each: (each.value, each.name))
     )
     return (
-        f"<figure>\n<figcaption>{html.escape(measure)}{html.escape(unit)}</figcaption>\n"
+        f"<figure>\n<figcaption>{html.escape(measure.name)}{html.escape(unit)}</figcaption>\n"
         f"<p>{html.escape(about.meaning)}.{lacking}</p>\n"
-        f"{draw_strip(measure, about.unit, points, norm)}"
-        f"<details><summary>{html.escape(measure)} as a table</summary>\n<table>\n<thead><tr>"
+        f"{draw_strip(measure.name, about.unit, points, measure.norm)}"
+        f"<details><summary>{html.escape(measure.name)} as a table</summary>\n<table>\n<thead><tr>"
         '<th scope="col">Image</th><th scope="col">Value</th><th scope="col">Remark</th></tr>'
         f"</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</details>\n</figure>\n"
     )
-
-
-def _is_unusual(measure: str, row: Row, stratum: Stratum) -> bool:
-    norm, value = norm_of(stratum.rows, measure, without=row), measured(row, measure)
-    if norm is None or value is None or not is_worse(measure, value, norm.median):
-        return False
-    distance = norm.distance(value)
-    return distance is None or abs(distance) > FARTHEST
 
 
 def _image_row(entry: Entry, judgement: Judgement, anchor: str, ratings: Sequence[Rating]) -> str:
     name = html.escape(entry.row.name)
     link = f'<a href="{html.escape(entry.page)}">{name}</a>' if entry.page else name
     reasons = "<br>".join(html.escape(reason) for reason in judgement.reasons)
-    people = "<br>".join(
-        html.escape(f"{each.rater}: {each.decision.value}. {each.reason}".strip())
-        for each in ratings_of(ratings, entry.row.name)
-    )
+    people = "<br>".join(html.escape(_told(each, entry.row)) for each in ratings)
     shown = (
         picture(_shrunk(entry.thumbnail), f"Middle slice of {entry.row.name}")
         if entry.thumbnail
@@ -199,6 +202,13 @@ def _image_row(entry: Entry, judgement: Judgement, anchor: str, ratings: Sequenc
         f'<td class="{judgement.verdict.value}">{judgement.verdict.value}</td>'
         f"<td>{reasons}</td><td>{people or 'not rated'}</td><td>{shown}</td></tr>\n"
     )
+
+
+def _told(rating: Rating, row: Row) -> str:
+    text = f"{rating.rater}: {rating.decision.value}. {rating.reason}".strip()
+    known = rating.input_sha256 and row.input_sha256
+    other = known and rating.input_sha256 != row.input_sha256
+    return f"{text} (said of another file with this name)" if other else text
 
 
 def _shrunk(png: bytes) -> bytes:

@@ -68,9 +68,9 @@ def make_page(
     provenance = record["provenance"]
     undefined = record["undefined"]
     assert isinstance(provenance, dict)  # noqa: S101 - the record's own layout
-    assert isinstance(undefined, dict)  # noqa: S101
+    assert isinstance(undefined, dict)  # noqa: S101 - likewise
     meta = record["bids_meta"]
-    assert isinstance(meta, dict)  # noqa: S101
+    assert isinstance(meta, dict)  # noqa: S101 - likewise
     parts = [head(f"{title}: image quality"), f'<p class="notice"><strong>{HEADING}.</strong> ']
     parts.append(f"{html.escape(str(provenance['notice']))}</p>\n")
     if provenance["defaced"] is not True and meta["modality"] not in RECORDINGS:

@@ -112,3 +112,25 @@ def test_conversion_gets_the_projects_map_as_a_file():
     assert not any(derived[name].required for name in ("project", "map-resource", "map-file")), (
         "a project without a map is converted, too"
     )
+
+
+def test_every_output_is_kept_under_the_object_of_the_launch():
+    """Each handler is named after its output and hangs on the wrapper's one external input."""
+    for command in CATALOG:
+        outputs = {each.name for each in command.outputs}
+        for wrapper in command.wrappers:
+            (root,) = wrapper.external_inputs
+            handled = {each.accepts_command_output: each for each in wrapper.output_handlers}
+            assert set(handled) == outputs, wrapper.name
+            for output, handler in handled.items():
+                assert handler.name == f"{output}-resource"
+                assert handler.as_a_child_of == root.name
+
+
+@pytest.mark.parametrize("first", ["dicom-to-bids", "eeg-to-bids"])
+def test_quality_may_follow_a_conversion(first: str):
+    """The service asks for a data type that both wrappers name, not one that covers the other."""
+    before, after = find(first).wrappers[0], find("winqc").wrappers[0]
+
+    assert set(before.contexts) & set(after.contexts)
+    assert after.name == "winqc-session"

@@ -25,7 +25,7 @@ from containers.mriqc.dataset import Dataset
 from containers.mriqc.limits import Limits, read_limits
 from containers.mriqc.records import clean_record
 from containers.mriqc.stand_ins.programs import ANTS_PROGRAMS, PROGRAMS, main
-from containers.mriqc.step import SUBSTITUTIONS_VARIABLE, command_line, run
+from containers.mriqc.step import SUBSTITUTIONS_VARIABLE, command_line, environment_of, run
 from containers.steps import build_dir
 from qc import phantom
 from qc.pool import read_record
@@ -104,6 +104,23 @@ def test_nothing_is_submitted_or_counted():
     assert line[line.index("--nprocs") + 1] == "2"
 
 
+@pytest.mark.parametrize(
+    ("given", "templates"),
+    [
+        ({"HOME": "/home/mriqc"}, "/home/mriqc/.cache/templateflow"),
+        ({"HOME": "/home/x", "TEMPLATEFLOW_HOME": "/opt/t"}, "/opt/t"),
+    ],
+    ids=["genuine image", "with stand-ins"],
+)
+def test_templates_are_those_of_the_image(given: dict[str, str], templates: str):
+    """The genuine image keeps them below its home, which is another one while MRIQC runs."""
+    environment = environment_of(given, Path("/scratch"))
+
+    assert environment["TEMPLATEFLOW_HOME"] == templates
+    assert environment["HOME"] == "/scratch/home"
+    assert environment["NO_ET"] == "1"
+
+
 def test_a_crashed_node_costs_its_image_only(
     session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -126,6 +143,10 @@ def test_a_crashed_node_costs_its_image_only(
     assert told["home"].startswith(str(tmp_path / "scratch"))
     files_out = b"".join(path.read_bytes() for path in output.rglob("*") if path.is_file())
     assert b"QQPLANTED" not in files_out
+    names, values = (output / "qc" / "mriqc.tsv").read_text().splitlines()
+    cells = dict(zip(names.split("\t"), values.split("\t"), strict=True))
+    assert (cells["image"], cells["software"], cells["cjv"]) == ("sub-01_T1w", "MRIQC", "0.47")
+    assert (cells["fber"], cells["defaced"], len(cells["protocol_hash"])) == ("n/a", "n/a", 16)
     assert b"derivatives" not in files_out
 
 
@@ -139,6 +160,8 @@ def test_a_record_keeps_its_measures_and_says_what_made_it():
     rows = [read_record("x", json.dumps(one)) for one in (genuine, substituted)]
     assert [row.software for row in rows] == ["MRIQC", "mriqc-substituted"]
     assert rows[0].protocol == rows[1].protocol
+    # As of MRIQC's own record, of an image that was measured elsewhere.
+    assert rows[0].protocol == read_record("x", json.dumps(RECORD)).protocol
     provenance = substituted["provenance"]
     assert isinstance(provenance, dict)
     assert provenance["substitutions"] == ["The brain mask is another."]

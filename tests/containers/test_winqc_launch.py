@@ -48,6 +48,32 @@ def test_a_member_measures_the_bids_of_a_session(sandbox: Any, run_path: Path):
     assert json.loads(lab.read(owner, "WINQC_REPORT/report.json") or b"")["facts"]["measured"] == 1
 
 
+def test_an_owner_measures_a_project_in_one_run(sandbox: Any, run_path: Path):
+    """Two sessions with BIDS, one without: table, page and count are kept with the project."""
+    lab = Lab(sandbox.url, sandbox.admin_password)
+    content = run_path.read_bytes()
+    for label in ("E1", "E2"):
+        path = f"BIDS/sub-{label}/func/sub-{label}_task-rest_bold.nii.gz"
+        lab.session(label, subject=label, files={path: content})
+    lab.session("E3", subject="E3", scans={"1": {"DICOM/1.dcm": b"x"}})
+    owner = lab.person("owner")
+    document = command_to_json(catalog.find("winqc"), creation=True)
+    document["xnat"] = [each for each in document["xnat"] if each["name"] == "winqc-project"]
+    wrapper = lab.command({**document, "name": "winqc-of-a-project"})
+
+    number = lab.launch(owner, wrapper, f"/archive/projects/{lab.project}", name="project")
+
+    assert lab.end(owner, number) == ("Complete", "")
+    project = f"/data/projects/{lab.project}"
+    table = (lab.read(project, "WINQC/winqc.tsv") or b"").decode().splitlines()
+    assert [line.partition("\t")[0] for line in table] == [
+        *("image", "sub-E1_task-rest_bold", "sub-E2_task-rest_bold")
+    ]
+    assert lab.read(project, "WINQC/group.html")
+    facts = json.loads(lab.read(project, "WINQC_REPORT/report.json") or b"")["facts"]
+    assert (facts["measured"], facts["sessions_without_bids"]) == (2, 1)
+
+
 def test_the_local_program_measures_a_folder(run_path: Path, tmp_path: Path):
     """Exit code 0, a record, and the summary on the standard output."""
     answer = subprocess.run(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from deploy.site.document import SiteDocument
 from deploy.site.errors import SiteFileError
+
+ARRIVAL = """\
+commands: [{name: winqc}, {name: bids-assemble}]
+projects:
+- id: P
+  commands:
+  - name: winqc
+  - name: bids-assemble
+  on_arrival:
+"""
 
 
 def _read(folder: Path, text: str) -> SiteDocument:
@@ -89,6 +100,25 @@ def _read(folder: Path, text: str) -> SiteDocument:
             7,
             "in the project twice",
         ),
+        (f"{ARRIVAL}    commands: []\n", 8, "at least 1"),
+        (f"{ARRIVAL}    commands: [winqc, winqc]\n", 8, "there twice"),
+        (f"{ARRIVAL}    commands: [deface]\n", 8, "does not enable deface"),
+        (f"{ARRIVAL}    commands: [bids-assemble]\n", 8, "0 wrappers that take a session"),
+        (
+            ARRIVAL.replace("bids-assemble", "eeg-to-bids").replace("winqc", "mriqc")
+            + "    commands: [eeg-to-bids, mriqc]\n",
+            7,
+            "a data type in common",
+        ),
+        (f"{ARRIVAL}    commands: [winqc]\n    types: [MR]\n", 9, "must match"),
+        (
+            (
+                f"{ARRIVAL}    commands: [winqc]\nsubscriptions:\n- name: arrival in P\n"
+                "  event: SessionEvent\n  status: MERGED\n  command: bids-assemble\n"
+            ),
+            7,
+            "is called arrival in P",
+        ),
         ("a: &x 1\nb: *x\n", 2, "aliases"),
     ],
 )
@@ -102,6 +132,18 @@ def test_mistake_is_named_with_its_line(
     assert sentence in str(caught.value)
     if line:
         assert f"site.yaml:{line}:" in str(caught.value)
+
+
+def test_the_documented_arrival_is_a_site_file(tmp_path: Path) -> None:
+    """The second example of the page can be applied as it stands."""
+    page = (Path(__file__).parents[2] / "docs" / "site.md").read_text()
+
+    document = _read(tmp_path, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+
+    ((_, project),) = document.projects
+    assert project.on_arrival is not None
+    assert project.on_arrival.commands == ["dicom-to-bids", "winqc"]
+    assert project.on_arrival.types == ["xnat:mrSessionData"]
 
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from qc.pool import read_record
+from qc.pool import CannotPoolError, read_record
 from qc.ratings import Decision, Rating
 from qc.report.group import Entry, make_group_page
 
@@ -52,8 +52,11 @@ def entries(count: int = 24, name: str = "P{}/bold") -> list[Entry]:
             "tsnr": 1e9 if number == 1 else 60.0 + number % 5,
             "gsr_y": None,
             "bids_meta": {"modality": "bold"},
-            "provenance": {"software": "winqc", "version": "1.0", "protocol_hash": "ab" * 8},
-        }
+            "provenance": {
+                "software": "winqc", "version": "1.0", "protocol_hash": "ab" * 8,
+                "input_sha256": f"{number:064d}",
+            },
+        }  # fmt: skip
         if number == 3:
             record["fd_mean"] = 4.0
         found.append(
@@ -139,6 +142,26 @@ def test_people_and_software_stand_side_by_side():
     (verdicts,) = page.judgements.values()
     assert verdicts["P3/bold"].verdict == "review"
     assert "rater: accept" in page.text
+
+
+def test_a_rating_of_another_file_says_so():
+    """The image was measured anew from other bytes: the decision may not hold for them."""
+    when = datetime(2026, 3, 1, tzinfo=UTC)
+    rated = [
+        Rating("P3/bold", f"{3:064d}", "one", Decision.ACCEPT, "", when),
+        Rating("P4/bold", "f" * 64, "two", Decision.ACCEPT, "", when),
+    ]
+
+    page = make_group_page("P", entries(), rated)
+
+    assert "<td>one: accept.</td>" in page.text
+    assert "<td>two: accept. (said of another file with this name)</td>" in page.text
+
+
+def test_two_images_of_one_name_are_refused():
+    """They would share a row, a picture and ratings."""
+    with pytest.raises(CannotPoolError):
+        make_group_page("P", [*entries(2), *entries(1)])
 
 
 def test_other_software_gets_a_chapter_of_its_own():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.stats import median_abs_deviation
 
-from qc.norms import FEWEST_IMAGES, norm_of, strata
+from qc.norms import FEWEST_IMAGES, Stratum, column_of, norm_of, norms_without_each, strata
 from qc.pool import CannotPoolError, Row, UnknownRecordError, pool, read_record, split
-from qc.verdicts import JUDGED, Verdict, is_worse, judge
+from qc.verdicts import JUDGED, Verdict, compare, is_worse
 
 
 def record(
@@ -31,6 +32,12 @@ def rows(values: list[float | None], measure: str = "fd_mean", **more: Any) -> l
         read_record(f"image-{number:03d}", record(**{measure: value}, **more))
         for number, value in enumerate(values)
     ]
+
+
+def stratum_of(table: list[Row]) -> Stratum:
+    """Return the only stratum of rows."""
+    (stratum,) = strata(pool(table))
+    return stratum
 
 
 def test_a_record_of_mriqc_is_read():
@@ -111,16 +118,16 @@ def test_below_twenty_images_there_is_no_norm():
     few = rows([float(n) for n in range(FEWEST_IMAGES - 1)])
     enough = rows([float(n) for n in range(FEWEST_IMAGES)])
 
-    assert norm_of(few, "fd_mean") is None
-    assert norm_of(enough, "fd_mean") is not None
-    assert judge(few[0], strata(pool(few))[0]).verdict is Verdict.REVIEW
+    assert norm_of(column_of(few, "fd_mean")) is None
+    assert norm_of(column_of(enough, "fd_mean")) is not None
+    assert {each.verdict for each in compare(stratum_of(few)).judgements} == {Verdict.REVIEW}
 
 
 def test_norms_are_those_of_scipy():
     """Median absolute deviation, scaled to a normal distribution."""
     values = [0.1, 0.3, 0.2, 0.25, 0.9] * 6
 
-    norm = norm_of(rows(list(values)), "fd_mean")
+    norm = norm_of(column_of(rows(list(values)), "fd_mean"))
 
     assert norm is not None
     assert norm.median == 0.25
@@ -139,14 +146,14 @@ def test_defaced_and_other_images_have_norms_of_their_own():
 
     assert sorted(str(stratum.defaced) for stratum in strata(table)) == ["False", "True"]
     with pytest.raises(CannotPoolError):
-        norm_of(table.rows, "fd_mean")
+        Stratum(table.rows[0].protocol, defaced=True, rows=table.rows)
 
 
 def test_mriqcs_number_for_no_value_is_none():
     """MRIQC writes FBER -1 where it has none; it must not enter a median."""
     table = rows([-1.0] * 5 + [100.0] * 20, "fber", software="mriqc", modality="T1w")
 
-    norm = norm_of(table, "fber")
+    norm = norm_of(column_of(table, "fber"))
 
     assert norm is not None
     assert norm.images == 20
@@ -159,35 +166,80 @@ def spread(outlier: float) -> list[float | None]:
 
 def test_an_unusual_image_is_for_review_and_the_others_pass():
     """Framewise displacement of 1 mm among images of 0.2 mm."""
-    stratum = strata(pool(rows(spread(1.0))))[0]
+    compared = compare(stratum_of(rows(spread(1.0))))
 
-    verdicts = [judge(row, stratum).verdict for row in stratum.rows]
+    verdicts = [each.verdict for each in compared.judgements]
 
     assert verdicts == [Verdict.PASS] * 29 + [Verdict.REVIEW]
-    assert "fd_mean is 1" in judge(stratum.rows[-1], stratum).reasons[0]
+    assert "fd_mean is 1" in compared.judgements[-1].reasons[0]
 
 
 def test_unusual_on_the_good_side_passes():
     """Nobody needs to look at an image because it moved less than the others."""
-    stratum = strata(pool(rows(spread(0.0))))[0]
+    compared = compare(stratum_of(rows(spread(0.0))))
 
-    assert judge(stratum.rows[-1], stratum).verdict is Verdict.PASS
+    assert compared.judgements[-1].verdict is Verdict.PASS
 
 
 def test_a_value_that_is_missing_in_one_image_only_is_for_review():
     """The others have it, so its absence says something."""
-    stratum = strata(pool(rows([*spread(0.2), None])))[0]
+    compared = compare(stratum_of(rows([*spread(0.2), None])))
 
-    assert judge(stratum.rows[-1], stratum).reasons == (
+    assert compared.judgements[-1].reasons == (
         "fd_mean has no value, but has one in most images of this protocol.",
     )
 
 
 def test_images_without_any_judged_measure_are_for_review():
     """Nothing was compared, so nothing may pass."""
-    stratum = strata(pool(rows([1.0] * 30, "size_x")))[0]
+    compared = compare(stratum_of(rows([1.0] * 30, "size_x")))
 
-    assert {judge(row, stratum).verdict for row in stratum.rows} == {Verdict.REVIEW}
+    assert compared.measures == ()
+    assert {each.verdict for each in compared.judgements} == {Verdict.REVIEW}
+
+
+@pytest.mark.parametrize("count", [20, 21, 34, 35])
+@pytest.mark.parametrize("ties", [False, True], ids=["all different", "many equal"])
+def test_the_norm_without_an_image_is_that_of_the_others(count: int, ties: bool):  # noqa: FBT001 - a parameter of the table
+    """Slowly and obviously: take the image away, then median and deviation by scipy."""
+    values = np.random.default_rng(count).normal(50, 3, count)
+    if ties:
+        values = np.round(values / 3)
+    column = np.append(values, np.nan)
+
+    found = norms_without_each(column)
+
+    assert found[-1] is None
+    for place, norm in enumerate(found[:-1]):
+        others = np.delete(values, place)
+        assert norm is not None
+        assert (norm.images, norm.median) == (count - 1, np.median(others))
+        expected = median_abs_deviation(others, scale="normal")
+        assert norm.sigma == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+def test_among_equal_images_one_that_differs_is_unusual():
+    """There is no spread to count in, so the sentence says what the others have."""
+    compared = compare(stratum_of(rows([0.1] * 24 + [0.2])))
+
+    assert [each.verdict for each in compared.judgements] == [Verdict.PASS] * 24 + [Verdict.REVIEW]
+    assert compared.measures[0].reasons[-1] == (
+        "fd_mean is 0.2; most of the 24 other images of this protocol have 0.1."
+    )
+
+
+def test_two_images_of_one_name_are_refused():
+    """Else the values, the picture and the ratings of one would stand for both."""
+    with pytest.raises(CannotPoolError, match="the same name"):
+        pool([*rows([0.1]), *rows([0.2])])
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e308", "1" + "0" * 400])
+def test_what_cannot_be_reckoned_with_is_no_value(number: str):
+    """Sums of such numbers overflow; an integer of 400 digits is no float at all."""
+    text = record(fd_mean=0.5).replace("0.5", number)
+
+    assert read_record("x", text).values["fd_mean"] is None
 
 
 @pytest.mark.parametrize(

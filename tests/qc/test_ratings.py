@@ -7,19 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from qc.ratings import BadRatingError, Decision, Rating, add_rating, ratings_of, read_ratings
+from qc.ratings import BadRatingError, Decision, Rating, add_rating, latest_ratings, read_ratings
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def rating(decision: Decision = Decision.EXCLUDE, minutes: int = 0, rater: str = "a") -> Rating:
     return Rating(
-        "P1/bold", "0" * 64, rater, decision, "motion, \n é", START + timedelta(minutes=minutes)
+        "P1/bold",
+        "0" * 64,
+        rater,
+        decision,
+        "motion, \n é \u2028 \udcff",
+        START + timedelta(minutes=minutes),
     )
 
 
 def test_a_rating_comes_back_as_it_was(tmp_path: Path):
-    """Line breaks and accents in a reason too."""
+    """Line breaks of all kinds, accents, and what was no text, in a reason too."""
     path = tmp_path / "ratings.jsonl"
 
     add_rating(path, rating())
@@ -36,11 +41,12 @@ def test_a_later_rating_does_not_replace_the_line_of_an_earlier(tmp_path: Path):
     found = read_ratings(path)
 
     assert len(found) == 3
-    assert [(one.rater, one.decision) for one in ratings_of(found, "P1/bold")] == [
+    latest = latest_ratings(found)
+    assert list(latest) == ["P1/bold"]
+    assert [(one.rater, one.decision) for one in latest["P1/bold"]] == [
         ("b", Decision.UNSURE),
         ("a", Decision.ACCEPT),
     ]
-    assert ratings_of(found, "P1/other") == []
 
 
 def test_a_broken_last_line_is_named(tmp_path: Path):

@@ -46,11 +46,11 @@ def group(
 ) -> None:
     """Run ``winxnat qc group``."""
     from qc.ratings import BadRatingError, read_ratings  # noqa: PLC0415  # keeps the help quick
-    from xnat_client.errors import BadInputError  # noqa: PLC0415
-    from xnat_client.quality.files import read_folders  # noqa: PLC0415
-    from xnat_client.quality.report import make_report, write_report  # noqa: PLC0415
+    from xnat_client.errors import BadInputError  # noqa: PLC0415  # likewise
+    from xnat_client.quality.files import read_folders  # noqa: PLC0415  # likewise
+    from xnat_client.quality.report import make_report, write_report  # noqa: PLC0415  # likewise
 
-    collection = read_folders(folders)
+    collection = read_folders(folders, out_dir)
     try:
         rated = read_ratings(ratings) if ratings else []
     except (OSError, BadRatingError) as error:
@@ -81,9 +81,9 @@ def report(  # noqa: PLR0913  # one parameter for each option
     user: str | None,
 ) -> None:
     """Run ``winxnat qc report``."""
-    from xnat_client.errors import BadInputError  # noqa: PLC0415
-    from xnat_client.quality import report as work  # noqa: PLC0415
-    from xnat_client.quality.files import read_project  # noqa: PLC0415
+    from xnat_client.errors import BadInputError  # noqa: PLC0415  # likewise
+    from xnat_client.quality import report as work  # noqa: PLC0415  # likewise
+    from xnat_client.quality.files import read_project  # noqa: PLC0415  # likewise
 
     with open_server(server, user) as opened:
         collection = read_project(opened.transport, project)
@@ -124,8 +124,8 @@ def values(  # noqa: PLR0913  # one parameter for each option
     user: str | None,
 ) -> None:
     """Run ``winxnat qc values``."""
-    from xnat_client.quality.files import read_project  # noqa: PLC0415
-    from xnat_client.quality.values import (  # noqa: PLC0415
+    from xnat_client.quality.files import read_project  # noqa: PLC0415  # likewise
+    from xnat_client.quality.values import (  # noqa: PLC0415  # likewise
         plan_changes,
         session_values,
         write_changes,
@@ -133,12 +133,8 @@ def values(  # noqa: PLR0913  # one parameter for each option
 
     with open_server(server, user) as opened:
         collection = read_project(opened.transport, project, sessions, pictures=False)
-        by_session = {
-            one.session_id: session_values(
-                each.row for each in collection.found if each.session_id == one.session_id
-            )
-            for one in collection.sessions
-        }
+        rows = collection.rows_by_session()
+        by_session = {session_id: session_values(found) for session_id, found in rows.items()}
         changes = plan_changes(opened.transport, project, by_session, collection.sessions)
         if not dry_run:
             write_changes(opened.transport, changes)
@@ -176,17 +172,18 @@ def rate(  # noqa: PLR0913  # one parameter for each option
     user: str | None,
 ) -> None:
     """Run ``winxnat qc rate``."""
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC, datetime  # noqa: PLC0415  # likewise
 
-    from qc.ratings import BadRatingError, Decision, Rating  # noqa: PLC0415
-    from xnat_client.errors import UsageError  # noqa: PLC0415
-    from xnat_client.quality.files import read_project  # noqa: PLC0415
-    from xnat_client.quality.report import store_rating  # noqa: PLC0415
+    from qc.ratings import BadRatingError, Decision, Rating  # noqa: PLC0415  # likewise
+    from xnat_client.errors import UsageError  # noqa: PLC0415  # likewise
+    from xnat_client.jobs.recognition import user_name  # noqa: PLC0415  # likewise
+    from xnat_client.quality.files import digests_of, read_project  # noqa: PLC0415  # likewise
+    from xnat_client.quality.report import store_rating  # noqa: PLC0415  # likewise
 
     with open_server(server, user) as opened:
         session, _, _ = image.partition("/")
         known = read_project(opened.transport, project, [session], pictures=False).found
-        digests = {each.row.name: each.row.input_sha256 for each in known}
+        digests = digests_of(known)
         if image not in digests:
             raise UsageError(
                 f"Session {session} has no record of such an image. Take the name from the group "
@@ -194,7 +191,7 @@ def rate(  # noqa: PLR0913  # one parameter for each option
             )
         try:
             rating = Rating(
-                image, digests[image], opened.credentials.user, Decision(decision), reason,
+                image, digests[image], user_name(opened.transport), Decision(decision), reason,
                 datetime.now(UTC),
             )  # fmt: skip
         except BadRatingError as error:

@@ -5,11 +5,14 @@ Not here: what is made of them (``report``, ``values``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from qc.pool import Row, UnknownRecordError, read_record
 from xnat_client.errors import BadInputError, NotFoundError
@@ -41,7 +44,7 @@ class Found:
     thumbnail : bytes or None
         PNG.
     page : str
-        Path of the image's own page, relative to where the records were found; or empty.
+        Address of the image's own page, relative to the group page; or empty.
     session_id : str
         Of the server; empty for local folders.
     """
@@ -54,47 +57,133 @@ class Found:
 
 @dataclass
 class Collection:
-    """All records that were found, and what looked like one and was none."""
+    """All records that were found, and what looked like one and was none.
+
+    Names are unique among the records of one kind.
+    """
 
     found: list[Found] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
 
+    def keep(self, candidates: Sequence[tuple[Found, str]]) -> None:
+        """Keep records, each with its path for where its name alone does not tell it apart.
 
-def read_folders(folders: Iterable[Path]) -> Collection:
-    """Return the records below local folders, by name.
+        A second record of one kind and path is refused. Names of folders are not repeated without
+        need: they may hold names of people.
+        """
+        often = Counter((found.row.kind, found.row.name) for found, _ in candidates)
+        taken: set[tuple[object, str]] = set()
+        for found, path in candidates:
+            row = found.row
+            if often[row.kind, row.name] > 1:
+                row = replace(row, name=path)
+            if (row.kind, row.name) in taken:
+                self.refused.append(f"{row.name}: another record of the same kind has this name.")
+                continue
+            taken.add((row.kind, row.name))
+            self.found.append(replace(found, row=row))
+
+    def rows_by_session(self) -> dict[str, list[Row]]:
+        """Return the rows of each session by its ID, also of those without any."""
+        rows: dict[str, list[Row]] = {one.session_id: [] for one in self.sessions}
+        for each in self.found:
+            rows[each.session_id].append(each.row)
+        return rows
+
+
+def digests_of(found: Iterable[Found]) -> dict[str, str]:
+    """Return the digest of each image's file by the image's name.
+
+    Empty where no record has one, or where records of several kinds have different ones: a rating
+    must not be tied to a file that the rater may not have seen.
+    """
+    known: dict[str, set[str]] = defaultdict(set)
+    for each in found:
+        known[each.row.name].update({each.row.input_sha256} - {""})
+    return {name: digests.pop() if len(digests) == 1 else "" for name, digests in known.items()}
+
+
+def read_folders(folders: Sequence[Path], out_dir: Path) -> Collection:
+    """Return the records below local folders.
+
+    An image's name is that of its record; where several have one name, its path below the folder,
+    and of several folders with as much of the folder's own path before it as tells them apart.
+
+    Parameters
+    ----------
+    folders : Sequence of Path
+        What lies in two of them (one is inside the other) is read once.
+    out_dir : Path
+        Where the group page will be: addresses of pages are relative to it.
 
     Raises
     ------
     BadInputError
         A folder is not there, or none of them holds a record.
     """
+    if not all(folder.is_dir() for folder in folders):
+        raise BadInputError("One of the folders is not there. Check the paths.")
+    roots = list(dict.fromkeys(folder.resolve() for folder in folders))
     collection = Collection()
-    for folder in folders:
-        if not folder.is_dir():
-            raise BadInputError("One of the folders is not there. Check the paths.")
-        paths = sorted(path for path in folder.rglob("*.json") if path.is_file())
-        for path in paths:
-            if path.stat().st_size > _LONGEST_RECORD:
+    candidates: list[tuple[Found, str]] = []
+    seen: set[Path] = set()
+    for root, label in zip(roots, _labels(roots), strict=True):
+        for path in sorted(path for path in root.rglob("*.json") if path.is_file()):
+            if path in seen or path.stat().st_size > _LONGEST_RECORD:
                 continue
-            stem = path.name.removesuffix(".json")
-            picture = path.with_name(f"{stem}_thumbnail.png")
-            page = path.with_name(f"{stem}.html")
+            seen.add(path)
             try:
-                row = read_record(stem.replace(MARK, ""), path.read_bytes())
+                row = read_record(_image_name(path.name), path.read_bytes())
             except UnknownRecordError as error:
                 collection.refused.append(f"{path.name}: {error}")
                 continue
-            collection.found.append(
-                Found(
-                    row,
-                    picture.read_bytes() if picture.is_file() else None,
-                    page.resolve().as_uri() if page.is_file() else "",
-                )
-            )
+            name = _image_name(str(PurePosixPath(label, *path.relative_to(root).parts)))
+            candidates.append((_with_files(row, path, out_dir.resolve()), name))
+    collection.keep(candidates)
     if not collection.found:
         raise BadInputError("There is no record of MRIQC or winqc (JSON) in these folders.")
     return collection
+
+
+def _labels(roots: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of paths that tell folders apart; nothing for a single one."""
+    if len(roots) == 1:
+        return [""]
+    for length in range(1, max(len(root.parts) for root in roots)):
+        labels = [str(PurePosixPath(*root.parts[1:][-length:])) for root in roots]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(PurePosixPath(*root.parts[1:])) for root in roots]
+
+
+def _image_name(path: str) -> str:
+    """Return an image's name from the name or path of its record."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name.removesuffix('.json').replace(MARK, '')}"
+
+
+def _with_files(row: Row, path: Path, out_dir: Path) -> Found:
+    stem = path.name.removesuffix(".json")
+    picture = path.with_name(f"{stem}_thumbnail.png")
+    page = path.with_name(f"{stem}.html")
+    held = picture.is_file() and picture.stat().st_size <= _LONGEST_PICTURE
+    return Found(
+        row,
+        picture.read_bytes() if held else None,
+        _address(page, out_dir) if page.is_file() else "",
+    )
+
+
+def _address(page: Path, out_dir: Path) -> str:
+    """Return the address of a page relative to a folder; none where they share the root only.
+
+    The group page is passed on: it must not tell how the disk of this machine is laid out, and a
+    link that climbs up to the root would, and would lead nowhere elsewhere.
+    """
+    if Path(os.path.commonpath([page, out_dir])) == Path(page.anchor):
+        return ""
+    return quote(Path(os.path.relpath(page, out_dir)).as_posix(), errors="replace")
 
 
 def read_project(
@@ -124,20 +213,21 @@ def read_project(
         )
     collection = Collection()
     collection.sessions = [one for one in sessions if not wanted or one.label in wanted]
+    candidates: list[tuple[Found, str]] = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for part in pool.map(
             lambda session: list(_of_session(transport, session, pictures=pictures)),
             collection.sessions,
         ):
-            for each in part:
-                if isinstance(each, str):
-                    collection.refused.append(each)
-                else:
-                    collection.found.append(each)
+            collection.refused += [each for each in part if isinstance(each, str)]
+            candidates += [each for each in part if not isinstance(each, str)]
+    collection.keep(candidates)
     return collection
 
 
-def _of_session(transport: Transport, session: Session, *, pictures: bool) -> Iterator[Found | str]:
+def _of_session(
+    transport: Transport, session: Session, *, pictures: bool
+) -> Iterator[tuple[Found, str] | str]:
     for label in RESOURCES:
         try:
             files = {file.path: file for file in list_files(transport, session, label)}
@@ -150,17 +240,18 @@ def _of_session(transport: Transport, session: Session, *, pictures: bool) -> It
 
 def _read(
     transport: Transport, session: Session, file: RemoteFile, files: Mapping[str, RemoteFile]
-) -> Found | str:
-    stem = PurePosixPath(file.path).name.removesuffix(".json")
+) -> tuple[Found, str] | str:
     doing = f"read a quality record of session {session.label}"
     answer = transport.request("GET", file.uri, doing=doing)
-    name = f"{session.label}/{stem.replace(MARK, '')}"
+    path = PurePosixPath(file.path)
     try:
-        row = read_record(name, answer.body)
+        row = read_record(f"{session.label}/{_image_name(path.name)}", answer.body)
     except UnknownRecordError as error:
-        return f"{session.label}: {PurePosixPath(file.path).name}: {error}"
-    picture = files.get(str(PurePosixPath(file.path).with_name(f"{stem}_thumbnail.png")))
+        return f"{session.label}: {path.name}: {error}"
+    picture = files.get(str(path.with_name(f"{path.stem}_thumbnail.png")))
     thumbnail = None
     if picture is not None and picture.size_bytes <= _LONGEST_PICTURE:
         thumbnail = transport.request("GET", picture.uri, doing=doing).body
-    return Found(row, thumbnail, "", session.session_id)
+    return Found(
+        row, thumbnail, "", session.session_id
+    ), f"{session.label}/{_image_name(file.path)}"

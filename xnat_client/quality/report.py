@@ -5,19 +5,16 @@ Not here: how the page looks (``qc.report.group``), where records come from (``f
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qc.norms import measured
-from qc.ratings import BadRatingError, Decision, Rating
+from qc.ratings import BadRatingError, Rating, rating_line, read_rating
 from qc.report.group import Entry, make_group_page
+from qc.table import make_table
 from xnat_client.address import check_project_id, path_of
 from xnat_client.errors import BadInputError, NotFoundError, RefusedError
 from xnat_client.resources import read_file_rows
@@ -30,7 +27,6 @@ PAGE, TABLE, VERDICTS = "group.html", "group.tsv", "verdicts.json"
 GROUP_RESOURCE, RATINGS_RESOURCE = "QC_GROUP", "QC_RATINGS"
 _CONTENT_TYPES = {".html": "text/html", ".tsv": "text/tab-separated-values",
                   ".json": "application/json"}  # fmt: skip
-_NOT_AVAILABLE = "n/a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +67,9 @@ def make_report(title: str, found: Sequence[Found], ratings: Sequence[Rating] = 
         each["verdict"] == "review" for table in verdicts.values() for each in table.values()
     )
     files = {
-        PAGE: page.text.encode(),
-        TABLE: _table(found).encode(),
+        # Names of local files need not be text; a page of them still is.
+        PAGE: page.text.encode(errors="replace"),
+        TABLE: make_table(each.row for each in found).encode(errors="replace"),
         VERDICTS: (json.dumps(verdicts, indent=2, sort_keys=True) + "\n").encode(),
     }
     return Report(files, len(found), review)
@@ -117,15 +114,7 @@ def store_report(transport: Transport, project_id: str, report: Report) -> None:
 
 def store_rating(transport: Transport, project_id: str, rating: Rating) -> None:
     """Add one rating to the project; each is a file of its own, so that none replaces another."""
-    line = {
-        "image": rating.image,
-        "input_sha256": rating.input_sha256,
-        "rater": rating.rater,
-        "decision": rating.decision.value,
-        "reason": rating.reason,
-        "rated_at": rating.rated_at.astimezone(UTC).isoformat(timespec="seconds"),
-    }
-    content = (json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    content = rating_line(rating).encode()
     name = f"rating-{uuid.uuid4().hex}.json"
     _put(transport, project_id, RATINGS_RESOURCE, name, content, overwrite=False)
 
@@ -147,44 +136,13 @@ def read_project_ratings(transport: Transport, project_id: str) -> list[Rating]:
     for file in files:
         body = transport.request("GET", file.uri, doing=doing).body
         try:
-            fields = json.loads(body)
-            ratings.append(
-                Rating(
-                    str(fields["image"]),
-                    str(fields["input_sha256"]),
-                    str(fields["rater"]),
-                    Decision(fields["decision"]),
-                    str(fields["reason"]),
-                    datetime.fromisoformat(fields["rated_at"]),
-                )
-            )
-        except (ValueError, KeyError, TypeError, BadRatingError) as error:
+            ratings.append(read_rating(body))
+        except BadRatingError as error:
             raise BadInputError(
                 f"A file of the resource {RATINGS_RESOURCE} of project {project_id} is no rating. "
                 "Take it away, or mend it."
             ) from error
     return ratings
-
-
-def _table(found: Sequence[Found]) -> str:
-    """Return all values as tab-separated text; rows of different software say so."""
-    names = sorted({name for each in found for name in each.row.values})
-    sink = io.StringIO()
-    writer = csv.writer(sink, delimiter="\t", lineterminator="\n")
-    about = ("image", "modality", "software", "version", "pipeline", "protocol", "defaced")
-    writer.writerow([*about, *names])
-    for each in sorted(found, key=lambda one: (one.row.kind, one.row.name)):
-        row = each.row
-        defaced = _NOT_AVAILABLE if row.defaced is None else str(row.defaced).lower()
-        cells = [
-            row.name, row.modality, row.software, row.version, row.pipeline or _NOT_AVAILABLE,
-            row.protocol, defaced,
-        ]  # fmt: skip
-        values = (measured(row, name) for name in names)
-        writer.writerow(
-            [*cells, *(_NOT_AVAILABLE if value is None else f"{value:.7g}" for value in values)]
-        )
-    return sink.getvalue()
 
 
 def _files(project_id: str, resource: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from qc.norms import measured
 from qc.pool import Row, split
+from xnat_client.address import check_project_id, path_of
 from xnat_client.errors import RefusedError
 from xnat_client.listings import list_rows
 
@@ -179,7 +180,7 @@ def _held(
         columns = {f"{xsi_type}/fields/field[name={name}]/field": name for name in names}
         rows = list_rows(
             transport,
-            f"/data/projects/{project_id}/experiments",
+            path_of("data", "projects", check_project_id(project_id), "experiments"),
             doing=f"list the quality values of project {project_id}",
             query={"xsiType": xsi_type, "columns": ",".join(["ID", *columns])},
         )

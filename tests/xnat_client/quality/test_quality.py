@@ -17,7 +17,9 @@ import pyxnat
 import requests
 
 from qc.pool import read_record
-from xnat_client.quality.values import VARIABLES, session_values
+from xnat_client.errors import UsageError
+from xnat_client.quality.values import VARIABLES, plan_changes, session_values
+from xnat_client.sessions import Session
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,16 @@ class Study:
     project: str
     http: requests.Session
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command line as the administrator."""
+    def run(
+        self, *arguments: str, login: tuple[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line, as the administrator if nobody else is named."""
+        user, password = login or (self.sandbox.admin_user, self.sandbox.admin_password)
         environment = {
             **os.environ,
             "XNAT_HOST": self.sandbox.url,
-            "XNAT_USER": self.sandbox.admin_user,
-            "XNAT_PASS": self.sandbox.admin_password,
+            "XNAT_USER": user,
+            "XNAT_PASS": password,
         }
         command = [str(Path(sys.executable).with_name("winxnat")), *arguments]
         return subprocess.run(
@@ -155,6 +160,21 @@ def test_a_rating_is_kept_and_shown(study: Study):
     assert "moves throughout" not in page
 
 
+def test_the_rater_is_the_account_and_never_its_token(study: Study):
+    """An alias token stands for another name, and is a secret while it lasts."""
+    token = study.http.get(f"{study.sandbox.url}/data/services/tokens/issue").json()
+    arguments = ("MR1/sub-1_task-rest_bold", "--project", study.project, "--decision", "accept")
+
+    done = study.run("qc", "rate", *arguments, login=(token["alias"], token["secret"]))
+
+    assert done.returncode == 0, done.stderr
+    files = f"{study.sandbox.url}/data/projects/{study.project}/resources/QC_RATINGS/files"
+    (row,) = study.http.get(files, params={"format": "json"}).json()["ResultSet"]["Result"]
+    text = study.http.get(f"{study.sandbox.url}{row['URI']}").text
+    assert json.loads(text)["rater"] == study.sandbox.admin_user
+    assert token["alias"] not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -200,3 +220,14 @@ def test_a_session_is_as_good_as_its_worst_image():
 def test_names_of_variables_are_short():
     """XNAT loses values of columns whose names are longer than 63 characters."""
     assert max(len(f"mriqcsub_{one.name}") for one in VARIABLES) < 24
+
+
+@pytest.mark.parametrize("project", ["../../users", "P 1", "P?x=1"])
+def test_what_is_no_projects_id_gets_into_no_address(project: str):
+    """It is refused before anything is asked, so no connection is needed here."""
+    session = Session("XNAT_E1", "MR1", project, "XNAT_S1", "xnat:mrSessionData")
+
+    with pytest.raises(UsageError) as refused:
+        plan_changes(None, project, {}, [session])
+
+    assert project not in str(refused.value)
