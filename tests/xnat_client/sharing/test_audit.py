@@ -20,6 +20,7 @@ from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import (
     AuditEntry,
     ConsentRecord,
+    Participant,
     Person,
 )
 from xnat_client.sharing.home import Home
@@ -165,6 +166,10 @@ def test_deleted_entries_are_named(records: Database, now: datetime) -> None:
             "UPDATE role_assignment SET person_id = 'p-outsider' WHERE role = 'steward'",
             "row 1 of role_assignment",
         ),
+        (
+            "UPDATE participant SET source_label = 'another' WHERE participant_pk = 2",
+            "row 2 of participant",
+        ),
     ],
 )
 def test_table_edited_by_another_program_is_found_at_its_row(
@@ -174,6 +179,27 @@ def test_table_edited_by_another_program_is_found_at_its_row(
     outside(site.records, statement)
 
     assert places(check(site.records)) == [place]
+
+
+def test_seals_of_participants_tell_no_label_once_the_rows_are_gone(site: Site) -> None:
+    """Trying labels, with all else known of a row, does not give its seal: the salt is missing."""
+    with site.records.transaction() as session:
+        rows = list(session.scalars(sa.select(Participant)))
+        entries = session.scalars(sa.select(AuditEntry))
+        logged = {seal for one in entries for seal in one.sealed.get("participant", {}).values()}
+        real = {seals.row_digest(row) for row in rows}
+        known = [{**_values(row), "seal_salt": ""} for row in rows]
+
+    tried = {seals.digest_of(Participant, values) for values in known}
+
+    assert len({row.seal_salt for row in rows}) == len(rows) == len(real)
+    assert real <= logged
+    assert not tried & logged
+
+
+def _values(row: Participant) -> dict[str, object]:
+    columns = Participant.__table__.columns
+    return {column.key: getattr(row, column.key) for column in columns}
 
 
 def test_word_that_is_none_is_reported_and_not_stumbled_over(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ code wrote them, and the last seal of a row must fit the row (``verify``). An ed
 record with another program is found and located.
 
 Sealed rows are written through the session's objects only: a statement that changes many rows at
-once would leave them without a seal, and is refused. Participants are not sealed, because a digest
-of a label can be reversed by trying labels; the files of a release are bound by its manifest.
+once would leave them without a seal, and is refused. A participant's seal covers a random salt of
+its row, because a bare digest of a label can be reversed by trying labels; the files of a release
+are bound by its manifest.
 Not here: the chain itself (``chain``), the comparison (``verify``), edited rows that our own code
 would write over (``overwriting``).
 """
@@ -44,6 +45,7 @@ _LEFT_OUT: dict[type[Base], frozenset[str]] = {
     tables.Account: frozenset(),
     tables.Study: frozenset(),
     tables.RoleAssignment: frozenset(),
+    tables.Participant: frozenset(),
     tables.ConsentForm: frozenset(),
     tables.ConsentRecord: frozenset(),
     tables.Agreement: frozenset(),

@@ -9,6 +9,7 @@ stand in ``participant`` only; the link from a participant to a release's label 
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -49,6 +50,10 @@ class UtcTime(sa.types.TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _new_salt() -> str:
+    return secrets.token_hex(16)
 
 
 def _words(enumeration: type[Any]) -> sa.Enum:
@@ -159,13 +164,18 @@ class RoleAssignment(Base):
 
 
 class Participant(Base):
-    """A participant of a study under the secret labels of the source project."""
+    """A participant of a study under the secret labels of the source project.
+
+    ``seal_salt`` is random, so that the seal in the audit log cannot be turned back into the label
+    by trying labels, and tells nothing once the row is gone.
+    """
 
     __tablename__ = "participant"
     participant_pk: Mapped[int] = mapped_column(primary_key=True)
     study_pk: Mapped[int] = mapped_column(sa.ForeignKey("study.study_pk"), index=True)
     source_label: Mapped[str] = mapped_column(sa.String(120))
     xnat_subject_id: Mapped[str] = mapped_column(sa.String(120), default="")
+    seal_salt: Mapped[str] = mapped_column(sa.String(32), default=_new_salt)
     consents: Mapped[list[ConsentRecord]] = relationship(order_by="ConsentRecord.consent_pk")
     __table_args__ = (sa.UniqueConstraint("study_pk", "source_label"),)
 

@@ -337,6 +337,7 @@ def upgrade() -> None:
         sa.Column("study_pk", sa.Integer(), nullable=False),
         sa.Column("source_label", sa.String(length=120), nullable=False),
         sa.Column("xnat_subject_id", sa.String(length=120), nullable=False),
+        sa.Column("seal_salt", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(
             ["study_pk"], ["study.study_pk"], name=op.f("fk_participant_study_pk")
         ),
