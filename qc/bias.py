@@ -1,100 +1,126 @@
-"""Estimates the smooth shading of a structural image from its own tissues.
+"""Clips an image's outliers and estimates its smooth shading inside the brain, as MRIQC does.
 
-A polynomial of fourth degree in the logarithm of the intensity, fitted in turn with a mixture of
-three tissues. Cheaper and stiffer than N4. Not here: N4.
+N4 with the settings of MRIQC's workflow: four levels of fifty rounds on every fourth voxel. One
+thread: equal input gives equal output. Not here: masks, tissues.
 
 References
 ----------
-W. Wells et al., Adaptive segmentation of MRI data, IEEE Trans Med Imaging 15(4):429-442, 1996.
+N. Tustison et al., N4ITK: improved N3 bias correction, IEEE Trans Med Imaging 29(6):1310-1320,
+2010.
 """
 
 from __future__ import annotations
 
-import itertools
+from typing import Any
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813 - its own documentation's name
 from numpy.typing import NDArray
 
-from qc.images import Mask
+from qc.images import Mask, Volume
 from qc.measure import UndefinedMeasureError
-from qc.tissues import Shares, classify, fit_mixture, posteriors
 
-_DEGREE = 4
-_ROUNDS = 25
-_MOST_POINTS = 30_000
-_STRONGEST = 4.0
+_DARKEST, _BRIGHTEST = 10.0, 99.9
+"""Percentiles of the denoised signal between which the image is clipped."""
+_LEVELS = 255.0
+_RADIUS = 3
+_STEP = 4
+_CHUNK = 20_000
+_SHRINK = 4
+_ROUNDS = (50, 50, 50, 50)
+_FEWEST_VOXELS = 1000
 
 
-def correct_bias(
-    volume: NDArray[np.floating], brain: Mask, *, is_t1w: bool = True
-) -> tuple[NDArray[np.float32], Shares]:
-    """Return the shading of a volume and the tissues after its correction.
+def clip_intensities(volume: Volume) -> Volume:
+    """Return an image in 256 whole grey levels, without its darkest tenth and brightest thousandth.
 
-    Returns
-    -------
-    bias : ndarray of float32, shape of the volume
-        Positive, median 1 in the brain; divide the volume by it. Outside the brain the polynomial
-        is held between the least and the largest value within.
-    shares : dict
-        As `qc.tissues.classify` gives it.
+    The limits are percentiles of the positive voxels after a median filter (a ball of three
+    voxels), taken at every fourth voxel along each axis.
 
     Raises
     ------
     UndefinedMeasureError
-        The tissues cannot be told apart.
+        The image has no contrast.
+
+    References
+    ----------
+    niworkflows, ``interfaces.nibabel.IntensityClip``.
     """
-    places = np.argwhere(brain & (volume > 0))
-    if len(places) < 1000:  # noqa: PLR2004 - as in classify
-        raise UndefinedMeasureError("The brain mask has fewer than 1000 voxels with signal.")
-    chosen = places[:: max(1, len(places) // _MOST_POINTS)]
-    columns = _terms(_normalised(chosen, volume.shape))
-    values = np.log(volume[tuple(chosen.T)].astype(np.float64))
-    # The dark tail is vessels and the mask's edge, not tissue.
-    values = np.maximum(values, np.percentile(values, 2))
-    shading = np.zeros(len(values))
-    mixture = None
-    fit = np.zeros(columns.shape[1])
-    for _ in range(_ROUNDS):
-        flat = values - shading
-        mixture = fit_mixture(flat, mixture)
-        chances = posteriors(flat, mixture)
-        precision = chances / mixture.sigmas[:, None] ** 2
-        trust = precision.sum(axis=0)
-        wanted = values - (precision * mixture.means[:, None]).sum(axis=0) / trust
-        root = np.sqrt(trust)
-        fit, *_rest = np.linalg.lstsq(columns * root[:, None], wanted * root)
-        shading = np.einsum("nk,k->n", columns, fit)
-        shading -= np.median(shading)
-    field = _evaluate(fit, volume.shape)
-    inside = field[brain]
-    middle = np.median(inside)
-    field = np.clip(field, inside.min(), inside.max()) - middle
-    if not np.isfinite(field).all() or np.abs(field).max() > np.log(_STRONGEST):
+    denoised = _denoised(volume)
+    positive = denoised[denoised > 0]
+    if not positive.size:
+        raise UndefinedMeasureError("The image holds no signal.")
+    low, high = np.percentile(positive, (_DARKEST, _BRIGHTEST))
+    clipped = np.clip(volume, low, high)
+    clipped -= clipped.min()
+    top = float(clipped.max())
+    if not top > 0:
+        raise UndefinedMeasureError("The image has no contrast.")
+    return np.asarray(np.round(clipped * np.float32(_LEVELS / top)), np.float32)
+
+
+def shading(
+    volume: NDArray[np.floating], brain: Mask, voxel_mm: tuple[float, float, float]
+) -> Volume:
+    """Return the shading of an image: divide the image by it.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (X, Y, Z)
+        Not negative.
+    brain : ndarray of bool, shape (X, Y, Z)
+        Where the shading is estimated; it is continued outside.
+
+    Returns
+    -------
+    ndarray of float32, shape (X, Y, Z)
+        Positive. Its level is N4's own, not 1: the filter does not keep the mean.
+
+    Raises
+    ------
+    UndefinedMeasureError
+        The brain is too small or constant.
+    """
+    inside = volume[brain]
+    if inside.size < _FEWEST_VOXELS or not inside.max() > inside.min():
+        raise UndefinedMeasureError("The brain is too small or constant: no shading can be found.")
+    image = _image(volume.astype(np.float32), voxel_mm)
+    mask = _image(brain.astype(np.uint8), voxel_mm)
+    factors = [_SHRINK if length >= 4 * _SHRINK else 1 for length in volume.shape]
+    method = sitk.N4BiasFieldCorrectionImageFilter()
+    method.SetNumberOfThreads(1)
+    method.SetMaximumNumberOfIterations(_ROUNDS)
+    method.SetConvergenceThreshold(0.0)
+    try:
+        method.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
+        logarithm = sitk.GetArrayFromImage(method.GetLogBiasFieldAsImage(image))
+    except RuntimeError as error:
+        # The library's text holds places in its source.
+        raise UndefinedMeasureError("No shading could be found in the brain.") from error
+    field = np.ascontiguousarray(np.exp(logarithm).transpose(2, 1, 0))
+    if not np.isfinite(field).all():
         raise UndefinedMeasureError("The shading is too strong to part it from the tissues.")
-    bias = np.exp(field).astype(np.float32)
-    return bias, classify(volume / bias, brain, is_t1w=is_t1w)
+    return np.asarray(field, np.float32)
 
 
-def _normalised(places: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return np.asarray(2 * places / np.maximum(np.array(shape) - 1, 1) - 1.0)
+def _image(data: NDArray[Any], voxel_mm: tuple[float, float, float]) -> Any:
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data.transpose(2, 1, 0)))
+    image.SetSpacing([float(size) for size in voxel_mm])
+    return image
 
 
-def _powers() -> list[tuple[int, int, int]]:
-    return [
-        (a, b, c)
-        for a, b, c in itertools.product(range(_DEGREE + 1), repeat=3)
-        if a + b + c <= _DEGREE
-    ]
-
-
-def _terms(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y, z = places.T
-    return np.column_stack([x**a * y**b * z**c for a, b, c in _powers()])
-
-
-def _evaluate(fit: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    x, y, z = np.ix_(*[2 * np.arange(n) / max(n - 1, 1) - 1.0 for n in shape])
-    field = np.zeros(shape, dtype=np.float32)
-    for factor, (a, b, c) in zip(fit, _powers(), strict=True):
-        field += (factor * x**a * y**b * z**c).astype(np.float32)
-    return field
+def _denoised(volume: Volume) -> Volume:
+    """Return the median of the ball around every fourth voxel."""
+    around = np.mgrid[(slice(-_RADIUS, _RADIUS + 1),) * 3].reshape(3, -1).T
+    around = around[(around**2).sum(axis=1) <= _RADIUS**2]
+    padded = np.pad(volume, _RADIUS, mode="symmetric")
+    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+    grids = (np.arange(min(_STEP, length) // 2, length, _STEP) for length in volume.shape)
+    places = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 3)
+    starts, offsets = (places + _RADIUS) @ strides, around @ strides
+    flat, middle = padded.ravel(), len(around) // 2
+    found = np.empty(len(starts), np.float32)
+    for start in range(0, len(starts), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        found[here] = np.partition(flat[starts[here, None] + offsets], middle, axis=1)[:, middle]
+    return found

@@ -63,7 +63,20 @@ cjv | - | lower | spread of white and grey matter over their contrast
 wm2max | - | none | white matter over the brightest voxels; 0.6 to 0.8 is usual
 icvs_csf icvs_gm icvs_wm | - | none | share of the intracranial volume
 rpve_csf rpve_gm rpve_wm | - | lower | partial voluming left in a tissue
-"""
+tpm_overlap_csf tpm_overlap_gm tpm_overlap_wm | - | none | overlap of a tissue with where an average brain has it
+inu_range | - | lower | range of the shading in the brain, 5th to 95th percentile, at N4's own level
+inu_med | - | none | median of the shading in the brain: N4's own level
+qi_1 | - | lower | share of the air above the face that artefacts fill; MRIQC 24.0.2 always finds 0 by a fault in its mask
+qi_2 | - | lower | how far the noise of the air above the face is from a chi-squared distribution
+summary_csf_mean summary_gm_mean summary_wm_mean summary_bg_mean | white matter = 1000 | none | mean of a tissue, or of the air (bg)
+summary_csf_median summary_gm_median summary_wm_median summary_bg_median | white matter = 1000 | none | median
+summary_csf_p05 summary_gm_p05 summary_wm_p05 summary_bg_p05 | white matter = 1000 | none | 5th percentile
+summary_csf_p95 summary_gm_p95 summary_wm_p95 summary_bg_p95 | white matter = 1000 | none | 95th percentile
+summary_csf_stdv summary_gm_stdv summary_wm_stdv summary_bg_stdv | white matter = 1000 | none | standard deviation
+summary_csf_mad summary_gm_mad summary_wm_mad summary_bg_mad | white matter = 1000 | none | median absolute deviation, as a standard deviation
+summary_csf_k summary_gm_k summary_wm_k summary_bg_k | - | none | kurtosis, 0 for normal data
+summary_csf_n summary_gm_n summary_wm_n summary_bg_n | voxels | none | sum of the shares
+"""  # noqa: E501 - a table
 
 _OWN = """
 fd_max_frame dvars_peak_frame slice_z_frame kspace_z_frame slice_dropout_frame | volume, from 0 | none | where the largest value is
@@ -92,8 +105,6 @@ noise_sigma | image's | lower | noise inside the head, from second differences; 
 head_snr | - | higher | median of the head over that noise
 air_sigma | image's | lower | noise in the air, as the spread of its real part
 air_artifacts | - | lower | share of the air that is far brighter than noise: ghosts
-inu_range | - | lower | range of the shading in the brain, 5th to 95th percentile (no N4)
-inu_med | - | none | median of the shading in the brain; 1 by construction
 channels_num | channels | none | channels of the kind that was measured
 duration | s | none | length of the recording
 sampling_rate | Hz | none | samples in a second

@@ -18,6 +18,7 @@ from qc.measure import UndefinedMeasureError
 DIETRICH_FACTOR = 0.6551364
 """sqrt(2 - pi/2): standard deviation of Rayleigh noise over that of its real part."""
 _LEAST_AIR_MAD = 1.0
+_LEAST_AIR_STDV = 1e-3
 _LEAST_AIR_ENERGY = 1e-3
 _FEWEST_NEIGHBOURS = 100
 
@@ -37,22 +38,25 @@ def snr(median: float, stdv: float, count: float) -> float:
     return float(median / (stdv * sqrt(count / (count - 1))))
 
 
-def snr_dietrich(median: float, mad_air: float) -> float:
+def snr_dietrich(median: float, mad_air: float, stdv_air: float = 0.0) -> float:
     """Return the signal-to-noise ratio against the air; higher is better.
 
-    ``0.655 median / MAD(air)``, no unit; the factor turns Rayleigh into Gaussian noise. Breaks:
-    parallel imaging and several coils (the noise is no longer Rayleigh), a background that was
-    filled with zeros, filtered, or stored in few grey levels: undefined then.
+    ``0.655 median / MAD(air)``, no unit; the factor turns Rayleigh into Gaussian noise. Where
+    that deviation is 1 or less the standard deviation stands for it. Breaks: parallel imaging and
+    several coils (the noise is no longer Rayleigh), a background that was filled with zeros,
+    filtered, or stored in few grey levels.
 
     References
     ----------
-    O. Dietrich et al., J Magn Reson Imaging 26(2):375-385, 2007, eq. A.12.
+    O. Dietrich et al., J Magn Reson Imaging 26(2):375-385, 2007, eq. A.12; MRIQC 24.0.2,
+    ``qc.anatomical.snr_dietrich``.
     """
-    if not mad_air > _LEAST_AIR_MAD:
+    noise = mad_air if mad_air > _LEAST_AIR_MAD else stdv_air
+    if not noise > _LEAST_AIR_STDV:
         raise UndefinedMeasureError(
             "The air around the head has no measurable noise (zeroed, filtered or few grey levels)."
         )
-    return float(DIETRICH_FACTOR * median / mad_air)
+    return float(DIETRICH_FACTOR * median / noise)
 
 
 def cnr(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from containers.deface.cut import Cut
+from containers.deface.face_detector import VIEWS_DEG, Sightings
 from containers.deface.grids import Matrix, carry, distance_outside, inverse, signed_distance
 from containers.deface.head import Head, outline
 from containers.deface.registration import Fit, information, turned
@@ -111,10 +112,15 @@ def judge_head(head: Head) -> list[Gate]:
             "second brain",
             head.brain_rest_ml / head.brain_ml if head.brain_ml else 1.0,
             f"at most {MOST_SECOND_BRAIN}",
-            head.brain_rest_ml <= MOST_SECOND_BRAIN * head.brain_ml,
+            not has_second_brain(head),
             "there may be a second head in the image",
         ),
     ]
+
+
+def has_second_brain(head: Head) -> bool:
+    """Return whether the network saw another brain beside the largest."""
+    return head.brain_rest_ml > MOST_SECOND_BRAIN * head.brain_ml
 
 
 def is_plausible(fit: Fit) -> bool:
@@ -125,13 +131,24 @@ def is_plausible(fit: Fit) -> bool:
 
 
 def choose(fits: Sequence[Fit], limits: Limits) -> tuple[Fit | None, Fit | None]:
-    """Return the best fit and the best other one that is good enough to judge it by."""
+    """Return the best fit and, of the others that are good enough, the one nearest to it."""
     usable = sorted(
         (fit for fit in fits if is_plausible(fit) and fit.dice >= limits.least_dice),
         key=lambda fit: -fit.dice,
     )
-    best = usable[0] if usable else None
-    return best, usable[1] if len(usable) > 1 else None
+    if not usable:
+        return None, None
+    best = usable[0]
+    others = sorted(usable[1:], key=lambda fit: _distance_mm(best.matrix, fit.matrix))
+    return best, others[0] if others else None
+
+
+def is_borne_out(fits: Sequence[Fit], limits: Limits) -> bool:
+    """Return whether two fits agree, so that a further one would tell nothing new."""
+    best, other = choose(fits, limits)
+    if best is None or other is None:
+        return False
+    return _distance_mm(best.matrix, other.matrix) <= limits.most_distance_mm
 
 
 def judge_fit(
@@ -217,6 +234,25 @@ def judge_cut(
         )
     )
     return gates
+
+
+def judge_sightings(sightings: Sightings, *, has_face: bool) -> list[Gate]:
+    """Judge what a face detector sees of the result; no gate where it could not see the face.
+
+    Without a face seen before, none seen after proves nothing, and nothing is said to be passed.
+    """
+    if not sightings.before and not sightings.after:
+        return []
+    seen = sightings.after if has_face else max(sightings.before, sightings.after)
+    return [
+        Gate(
+            f"pictures of {len(VIEWS_DEG)} with a face for a detector that saw it before",
+            float(seen),
+            "0",
+            seen == 0,
+            "a face detector still finds a face",
+        )
+    ]
 
 
 def has_face(head: Head, cuts: Sequence[Cut]) -> bool:

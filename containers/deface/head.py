@@ -16,12 +16,19 @@ from containers.deface.template import Field, Grid
 from qc.brain_mask import BrainMaskNetwork, main_body
 
 _WORKING_MM = 2.0
-_NOISE_SIGMAS = 4.0
+_NOISE_SIGMAS = 5.0
 _CLOSING_MM = 6.0
 _PADDING = 4
-_BRIGHT = 99.0
+_BRIGHT, _BRIGHTEST = 99.0, 99.5
 _LEAST_TISSUE = 0.1
 """Of the bright tissue: below it is air, whatever the noise."""
+_MOST_AIR, _MOST_LEVEL = 0.35, 0.5
+"""Of the bright tissue: a mean above the first is no air's, and no level is above the second."""
+_BORDER = 3
+"""Voxels at each side of the image where air is sought."""
+_AIR_PERCENTILES = (10.0, 30.0)
+_AIR_SCORES = (-1.2816, -0.5244)
+"""Of a normal distribution, at these percentiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +81,73 @@ def see_head(
     return Head(grid, full, coarse, brain, rest, find_tissue(coarse))
 
 
-def find_tissue(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which voxels are brighter than the noise of air.
+def see_head_turned_to_t1(head: Head, network: BrainMaskNetwork) -> Head:
+    """Return the head with the brain that the network finds where dark tissue is shown bright.
 
-    The noise is measured where the image is darkest: half of its voxels or more are air. Exact
-    zeros, as defacing leaves them, count as air and not as its noise.
+    The network was made for T1w, and takes skull for brain where fluid is bright and white matter
+    dark, as in T2w.
+    """
+    if not head.tissue.any():
+        return head
+    bright = float(np.percentile(head.volume[head.tissue], _BRIGHTEST))
+    turned = np.where(head.tissue, np.maximum(bright - head.volume, 0), 0).astype(np.float32)
+    found = network.predict(turned)
+    brain = main_body(found, head.grid.spacing_mm)
+    rest = float(((found > 0.5) & ~brain).sum()) * head.voxel_ml  # noqa: PLR2004 - as above
+    return replace(head, brain=brain, brain_rest_ml=rest)
+
+
+def find_tissue(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which voxels are brighter than air with its noise.
+
+    Where the noise is strong, the image is smoothed by one voxel first.
     """
     values = np.abs(volume)
     measured = values[values > 0]
     if measured.size == 0:
         return np.zeros(volume.shape, bool)
-    bright = float(np.percentile(measured, _BRIGHT))
-    dark = measured[measured < _LEAST_TISSUE * bright]
-    noise = float(dark.mean() + _NOISE_SIGMAS * dark.std()) if dark.size else 0.0
-    level = min(max(noise, _LEAST_TISSUE * bright), 0.5 * bright)
-    return np.asarray(values > level)
+    least = _LEAST_TISSUE * float(np.percentile(measured, _BRIGHT))
+    level = air_level(values)
+    if level > least:
+        values = ndimage.gaussian_filter(values, 1.0)
+        level = air_level(values)
+    return np.asarray(values > max(level, least))
+
+
+def air_level(volume: NDArray[np.floating]) -> float:
+    """Return the intensity that air with its noise stays below; 0 where no air can be told.
+
+    Air is sought at the sides, the top, the front and the back of the image, where it is the
+    darker half at least. Exact zeros, as defacing leaves them, are air without noise.
+    """
+    values = np.abs(volume)
+    positive = values[values > 0]
+    if positive.size == 0:
+        return 0.0
+    bright = float(np.percentile(positive, _BRIGHT))
+    border = np.concatenate(
+        [
+            part.ravel()
+            for part in (
+                values[:_BORDER],
+                values[-_BORDER:],
+                values[:, :_BORDER],
+                values[:, -_BORDER:],
+                values[:, :, -_BORDER:],
+            )
+        ]
+    )
+    seen = border[border > 0]
+    if seen.size < border.size // 2:
+        return 0.0
+    # Mean and spread from the darker part alone: what is brighter may be tissue.
+    darkest, darker = (float(each) for each in np.percentile(seen, _AIR_PERCENTILES))
+    first, second = _AIR_SCORES
+    spread = (darker - darkest) / (second - first)
+    mean = darker - second * spread
+    if mean > _MOST_AIR * bright:
+        return 0.0
+    return min(mean + _NOISE_SIGMAS * spread, _MOST_LEVEL * bright)
 
 
 def outline(tissue: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:

@@ -27,7 +27,8 @@ from containers.deface.template import Field
 SUFFIXES = (".nii", ".nii.gz")
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_LEVEL = 6
+_GZIP_LEVEL = 1
+"""Five times faster than the usual 6, for files larger by a sixteenth."""
 _PLAIN_TYPES = MappingProxyType(
     {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 )

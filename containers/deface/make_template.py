@@ -43,10 +43,13 @@ _SKIN_DEPTH_MM = 12.0
 """Of temples, cheeks and jaw, which are cut as a shell around the wedge."""
 _SHELL_FRONT_MM, _JAW_FRONT_MM, _JAW_TOP_MM = 148.0, 118.0, 78.0
 _AIR_FRONT_MM = 140.0
-_EAR_MM = ((64.0, 136.0), (28.0, 122.0))
+_EAR_MM = ((64.0, 136.0), (26.0, 122.0))
 """Of both ears: from back to front, from low to high."""
-_EAR_SIDES_MM = (19.0, 157.0)
-"""Left of the first and right of the second lie the ears and the skin below them."""
+_EAR_SIDES_MM = (40.0, 136.0)
+"""Left of the first and right of the second lie the ears and what is below them."""
+_EAR_DEPTH_MM = 17.0
+"""Below the skin: a head wider than the average, whose ears lie flat under a coil's pads, keeps
+none of them."""
 _NASION_MM = (88.0, 217.0, 109.0)
 _NASION_RADIUS_MM = 13.0
 
@@ -109,7 +112,8 @@ def _faces(
     (back, fore), (low, high) = _EAR_MM
     left_end, right_end = _EAR_SIDES_MM
     sides = (right < left_end) | (right > right_end)
-    ears = sides & (front > back) & (front < fore) & (up > low) & (up < high) & away
+    box = sides & (front > back) & (front < fore) & (up > low) & (up < high)
+    ears = box & (depth <= _EAR_DEPTH_MM) & away
     return face, ears
 
 

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from containers.deface import cut as cuts
 from containers.deface import gates, registration, renders
+from containers.deface.face_detector import Sightings, load_detector
 from containers.deface.gates import Gate, Limits
-from containers.deface.head import Head, see_head
+from containers.deface.grids import Matrix
+from containers.deface.head import Head, see_head, see_head_turned_to_t1
 from containers.deface.images import HeadImage, in_file_order, mask_file, with_cut
 from containers.deface.registration import Fit, Reference
 from containers.deface.template import Template
+from containers.deface.whole_head import fit_by_whole_head
 from qc.brain_mask import BrainMaskNetwork
 
 _FAST_DICE = 0.93
@@ -58,6 +61,8 @@ class Outcome:
         For other images of the session, where this one passed.
     before, after : tuple of bytes
         Pictures (PNG) from outside; both show a face where something went wrong.
+    sightings : Sightings or None
+        What a face detector saw; None where it did not look, as nothing was cut.
     """
 
     gates: tuple[Gate, ...]
@@ -71,6 +76,7 @@ class Outcome:
     before: tuple[bytes, ...]
     after: tuple[bytes, ...]
     slices: bytes | None
+    sightings: Sightings | None = None
 
     @property
     def failed(self) -> tuple[Gate, ...]:
@@ -89,11 +95,27 @@ def deface(
         An image of the same session that passed; one more way to fit.
     """
     head = see_head(image.volume, image.voxel_mm, tools.network)
-    to_world = image.affine_ras @ np.diag([*(1 / np.array(image.voxel_mm)), 1.0])
-    fits: list[Fit] = []
     if reference is not None:
+        to_world = _to_world(image)
         fit, head = registration.fit_by_reference(head, to_world, tools.template, reference)
-        fits.append(fit)
+        return _attempt(image, head, [fit], tools, settings)
+    outcome = _attempt(image, head, [], tools, settings)
+    if not outcome.failed or gates.has_second_brain(head):
+        return outcome
+    # The contrast may be another than the network's; every gate is asked again, and two fits
+    # must agree now.
+    stricter = replace(settings, is_fast=False, limits=replace(settings.limits, needs_second=True))
+    again = _attempt(image, see_head_turned_to_t1(head, tools.network), [], tools, stricter)
+    return outcome if again.failed else again
+
+
+def _to_world(image: HeadImage) -> Matrix:
+    return np.asarray(image.affine_ras @ np.diag([*(1 / np.array(image.voxel_mm)), 1.0]))
+
+
+def _attempt(
+    image: HeadImage, head: Head, fits: list[Fit], tools: Tools, settings: Settings
+) -> Outcome:
     judged = gates.judge_head(head)
     if not all(each.is_passed for each in judged):
         return _refused(head, judged, fits)
@@ -102,10 +124,12 @@ def deface(
         settings = replace(
             settings, is_fast=False, limits=replace(settings.limits, needs_second=True)
         )
-        second = _second_fit(head, tools)
-        fits += [second] if second else []
+        fits += _listed(fit_by_whole_head(head, tools.template))
     else:
         fits += _own_fits(head, tools, settings)
+    if not settings.is_fast and not gates.is_borne_out(fits, settings.limits):
+        # A third way, costly: only where the others leave a doubt.
+        fits += _listed(registration.fit_by_niimath(head, tools.template, tools.scratch_dir))
     best, other = gates.choose(fits, settings.limits)
     if best is None:
         judged.append(_no_fit(fits, settings.limits))
@@ -122,7 +146,7 @@ def deface(
         judge = (other or best).matrix
         judged += gates.judge_cut(head, tools.template, cut, judge, settings.limits)
     found = _Found(head, tuple(judged), tuple(fits), best, cut, has_face=has_face)
-    return _finished(image, found, Reference(head, best, to_world))
+    return _finished(image, found, Reference(head, best, _to_world(image)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +166,18 @@ def _finished(image: HeadImage, found: _Found, reference: Reference) -> Outcome:
         full[:] = False
     removed = in_file_order(full, image)
     result = with_cut(image, removed)
-    judged = (*judged, _bytes_gate(image, result, removed))
+    after = np.where(found.cut.coarse & found.has_face, 0, head.volume).astype(np.float32)
+    level = renders.surface_level(head.volume)
+    seen_before, seen_after = (
+        renders.Surface(each, head.grid, level) for each in (head.volume, after)
+    )
+    sightings = load_detector().look(seen_before, seen_after)
+    judged = (
+        *judged,
+        *gates.judge_sightings(sightings, has_face=found.has_face),
+        _bytes_gate(image, result, removed),
+    )
     is_safe = all(each.is_passed for each in judged)
-    bright = renders.brightness(head.volume)
-    after = np.where(found.cut.coarse & found.has_face, 0, head.volume)
     return Outcome(
         gates=judged,
         fits=found.fits,
@@ -155,9 +187,10 @@ def _finished(image: HeadImage, found: _Found, reference: Reference) -> Outcome:
         result=result if is_safe else None,
         mask=mask_file(image, removed) if is_safe else None,
         reference=reference if is_safe else None,
-        before=tuple(renders.draw_views(head.volume, head.grid, bright)),
-        after=tuple(renders.draw_views(after, head.grid, bright)),
+        before=tuple(seen_before.files()),
+        after=tuple(seen_after.files()),
         slices=renders.draw_slices(head.volume, found.cut.coarse & found.has_face, head.grid),
+        sightings=sightings,
     )
 
 
@@ -178,18 +211,21 @@ def _refused(head: Head, judged: Sequence[Gate], fits: Sequence[Fit]) -> Outcome
 
 
 def _own_fits(head: Head, tools: Tools, settings: Settings) -> list[Fit]:
-    # The second fit is a program of its own, so it can run beside the first.
+    """Fit by the brain and, at the same time, by the whole head."""
     with ThreadPoolExecutor(1) as beside:
-        second = None if settings.is_fast else beside.submit(_second_fit, head, tools)
+        second = None if settings.is_fast else beside.submit(_whole_fit, head, tools)
         first = registration.fit_by_brain(head, tools.template)
         if settings.is_fast and first.dice < _FAST_DICE:
-            second = beside.submit(_second_fit, head, tools)
-        other = second.result() if second else None
-    return [first, other] if other else [first]
+            second = beside.submit(_whole_fit, head, tools)
+        return [first, *_listed(second.result() if second else None)]
 
 
-def _second_fit(head: Head, tools: Tools) -> Fit | None:
-    return registration.fit_by_head(head, tools.template, tools.scratch_dir)
+def _whole_fit(head: Head, tools: Tools) -> Fit | None:
+    return fit_by_whole_head(head, tools.template)
+
+
+def _listed(fit: Fit | None) -> list[Fit]:
+    return [fit] if fit else []
 
 
 def _no_fit(fits: Sequence[Fit], limits: Limits) -> Gate:

@@ -1,8 +1,9 @@
-"""Fits the template to a head, in two ways that know nothing of each other.
+"""Fits the template to a head by its brain, by niimath, and by another image of the session.
 
 The first begins with the brain's mask and refines by mutual information of intensities with the
-local mean and contrast taken away, so that strong shading cannot pull it off. The second is
-niimath's fit of the whole head. Not here: whether a fit is good enough (``gates``).
+local mean and contrast taken away, so that strong shading cannot pull it off. niimath fits the
+whole head and decides where the others disagree. Not here: the fit by the whole head that needs
+no brain (``whole_head``), whether a fit is good enough (``gates``).
 """
 
 from __future__ import annotations
@@ -91,12 +92,12 @@ def fit_by_brain(head: Head, template: Template) -> Fit:
     return Fit(BRAIN_FIT, matrix, brain_dice(head, template, matrix))
 
 
-def fit_by_head(head: Head, template: Template, scratch_dir: Path) -> Fit | None:
+def fit_by_niimath(head: Head, template: Template, scratch_dir: Path) -> Fit | None:
     """Fit by niimath, subject to template, which is its robust direction; None if it gives up."""
     subject, base, fitted = (
         scratch_dir / name for name in ("subject.nii", "base.nii", "fitted.json")
     )
-    flat = _levelled(head.volume, head.grid.spacing_mm)
+    flat = levelled(head.volume, head.grid.spacing_mm)
     _save(subject, flat, head.grid)
     _save(base, template.head.astype(np.float32), template.head_grid)
     arguments = [str(subject), "-allineate", str(base), "-savemat", str(fitted)]
@@ -150,12 +151,12 @@ def fit_by_reference(
 
 def _moved_rigidly(head: Head, to_world: Matrix, reference: Reference) -> Matrix:
     start = inverse(to_world) @ reference.to_world
-    fixed_volume, fixed_grid = _coarse(reference.head.volume, reference.head.grid)
-    moving_volume, moving_grid = _coarse(head.volume, head.grid)
+    fixed_volume, fixed_grid = coarse(reference.head.volume, reference.head.grid)
+    moving_volume, moving_grid = coarse(head.volume, head.grid)
     centre = np.argwhere(reference.head.brain).mean(0) * reference.head.grid.spacing_mm
     rigid = sitk.Euler3DTransform()
     rigid.SetCenter(centre.tolist())
-    method = _information_method()
+    method = information_method()
     method.SetMovingInitialTransform(to_transform(start))
     method.SetInitialTransform(rigid, inPlace=True)
     # Without enough overlap to measure, the headers stand and the gates judge them.
@@ -228,23 +229,24 @@ def _fit_brains(head: Head, template: Template) -> Matrix:
         method.Execute(fixed, moving)
         tried.append((method.GetMetricValue(), to_matrix(start)))
     best = min(tried, key=lambda each: float(each[0]))[1]
-    return _as_affine(_least_squares(iterations=60, sampling=0.15), fixed, moving, best)
+    return as_affine(_least_squares(iterations=60, sampling=0.15), fixed, moving, best)
 
 
 def _refine(head: Head, template: Template, matrix: Matrix) -> Matrix:
-    fixed_volume, fixed_grid = _coarse(template.head.astype(np.float32), template.head_grid)
-    moving_volume, moving_grid = _coarse(head.volume, head.grid)
-    method = _information_method()
+    fixed_volume, fixed_grid = coarse(template.head.astype(np.float32), template.head_grid)
+    moving_volume, moving_grid = coarse(head.volume, head.grid)
+    method = information_method()
     inside = carry(template.skull, template.field_grid, fixed_grid) > _HEAD_MARGIN_TENTHS
     method.SetMetricFixedMask(to_itk(inside, fixed_grid))
-    fixed = to_itk(_levelled(fixed_volume, fixed_grid.spacing_mm), fixed_grid)
-    moving = to_itk(_levelled(moving_volume, moving_grid.spacing_mm), moving_grid)
-    return _as_affine(method, fixed, moving, matrix)
+    fixed = to_itk(levelled(fixed_volume, fixed_grid.spacing_mm), fixed_grid)
+    moving = to_itk(levelled(moving_volume, moving_grid.spacing_mm), moving_grid)
+    return as_affine(method, fixed, moving, matrix)
 
 
-def _as_affine(
+def as_affine(
     method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image, matrix: Matrix
 ) -> Matrix:
+    """Refine a matrix with all twelve parameters free."""
     # Turning and stretching about the middle of the head keeps the parameters apart.
     centre = np.array(
         fixed.TransformContinuousIndexToPhysicalPoint([size / 2 for size in fixed.GetSize()])
@@ -262,15 +264,18 @@ def _as_affine(
     return to_matrix(transform)
 
 
-def _information_method() -> sitk.ImageRegistrationMethod:
+def information_method(
+    sampling: float = 0.2, *, steps: int = 80, first_mm: float = 2.0, last_mm: float = 0.02
+) -> sitk.ImageRegistrationMethod:
+    """Return a search by Mattes' mutual information, in steps that shrink from first to last."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_HISTOGRAM_BINS)
     method.MetricUseMovingImageGradientFilterOff()
     method.MetricUseFixedImageGradientFilterOff()
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.2)
+    method.SetMetricSamplingPercentage(sampling)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.02, 80, relaxationFactor=0.6)
+    method.SetOptimizerAsRegularStepGradientDescent(first_mm, last_mm, steps, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()
     return method
 
@@ -292,14 +297,15 @@ def _least_squares(iterations: int, sampling: float) -> sitk.ImageRegistrationMe
 def _distance_image(brain: NDArray[np.bool_], grid: Grid) -> sitk.Image:
     distance = -signed_distance(brain, grid)
     limited = np.clip(distance, -_DISTANCE_LIMIT_MM, _DISTANCE_LIMIT_MM).astype(np.float32)
-    return to_itk(*_coarse(limited, grid))
+    return to_itk(*coarse(limited, grid))
 
 
-def _coarse(volume: Field, grid: Grid) -> tuple[Field, Grid]:
-    return reduced(volume, grid, factors_for(grid, _FIT_MM))
+def coarse(volume: Field, grid: Grid, step_mm: float = _FIT_MM) -> tuple[Field, Grid]:
+    """Return a smaller copy."""
+    return reduced(volume, grid, factors_for(grid, step_mm))
 
 
-def _levelled(volume: Field, spacing_mm: tuple[float, float, float]) -> Field:
+def levelled(volume: Field, spacing_mm: tuple[float, float, float]) -> Field:
     """Return intensities without local mean and contrast; air stays near one value."""
     high = float(np.percentile(volume, 99.5))
     low = float(np.percentile(volume, 0.5))
@@ -309,8 +315,8 @@ def _levelled(volume: Field, spacing_mm: tuple[float, float, float]) -> Field:
     square = ndimage.gaussian_filter(limited * limited, sigma, mode="nearest", truncate=2.0)
     spread = np.sqrt(np.maximum(square - mean * mean, 0))
     floor = 0.03 * (high - low) + 1e-6
-    levelled: Field = ((limited - mean) / (spread + floor)).astype(np.float32)
-    return levelled
+    flat: Field = ((limited - mean) / (spread + floor)).astype(np.float32)
+    return flat
 
 
 def _stretched(values: NDArray[np.floating]) -> NDArray[np.float64]:

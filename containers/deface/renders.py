@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from containers.deface.grids import carry
+from containers.deface.head import air_level
 from containers.deface.template import Field, Grid
 
 VIEWS_DEG = (0.0, 35.0, -35.0, 90.0)
@@ -31,8 +32,39 @@ def draw_views(volume: Field, grid: Grid, bright: float | None = None) -> list[b
     bright : float, optional
         Intensity of bright tissue; two images drawn with the same value can be compared.
     """
-    level = _LEVEL * (brightness(volume) if bright is None else bright)
-    return [_png(_front(_turned(volume, grid, angle), level)) for angle in VIEWS_DEG]
+    return Surface(
+        volume, grid, _LEVEL * (brightness(volume) if bright is None else bright)
+    ).files()
+
+
+class Surface:
+    """The surface of a head, whose pictures are drawn once however often they are wanted.
+
+    Parameters
+    ----------
+    level : float
+        Intensity where the surface lies.
+    """
+
+    def __init__(self, volume: Field, grid: Grid, level: float) -> None:
+        self._volume, self._grid, self._level = volume, grid, level
+        self._drawn: dict[float, NDArray[np.uint8]] = {}
+
+    def view(self, angle_deg: float) -> NDArray[np.uint8]:
+        """Return a grey picture, pixels of 1.5 mm, of the head turned to the side."""
+        if angle_deg not in self._drawn:
+            shade = _front(_turned(self._volume, self._grid, angle_deg), self._level)
+            self._drawn[angle_deg] = np.asarray(np.clip(shade, 0, 1) * 255, np.uint8)
+        return self._drawn[angle_deg]
+
+    def files(self) -> list[bytes]:
+        """Return one PNG file for each of `VIEWS_DEG`."""
+        return [_file(Image.fromarray(self.view(angle))) for angle in VIEWS_DEG]
+
+
+def surface_level(volume: Field) -> float:
+    """Return the intensity of the surface that pictures show."""
+    return max(_LEVEL * brightness(volume), air_level(volume))
 
 
 def brightness(volume: Field) -> float:
@@ -105,11 +137,7 @@ def _front(volume: Field, level: float) -> NDArray[np.float64]:
     return np.flipud(shade.T)
 
 
-def _png(shade: NDArray[np.float64]) -> bytes:
-    return _file(Image.fromarray((np.clip(shade, 0, 1) * 255).astype(np.uint8)))
-
-
 def _file(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
+    picture.save(stream, "PNG")
     return stream.getvalue()

@@ -26,16 +26,22 @@ _NO_FACE = MappingProxyType(
         "spin-echo field map": {"epi"},
     }
 )
-_NOT_YET = MappingProxyType(
+_MASKS = frozenset({"mask", "dseg", "probseg", "defacemask"})
+_PHASE_SUFFIXES = frozenset({"phase", "phase1", "phase2", "phasediff", "fieldmap"})
+_PHASE_PARTS = ("_part-phase", "_part-real", "_part-imag")
+_PHASE_TYPES = frozenset({"P", "PHASE", "R", "REAL", "I", "IMAGINARY"})
+"""Of the sidecar's ImageType, after (0008,0008)."""
+_SEVERAL_VOLUMES = frozenset(
     {
-        "phase": {"phase", "phase1", "phase2", "phasediff", "fieldmap"},
-        "mask or segmentation": {"mask", "dseg", "probseg", "defacemask"},
+        "MEGRE", "MESE", "MP2RAGE", "VFA", "IRT1", "MPM", "MTS", "T2starw", "PDT2", "PDT2w",
+        "magnitude", "magnitude1", "magnitude2",
     }
-)
+)  # fmt: skip
+"""Suffixes whose files of several volumes hold contrasts of one head."""
 _REFUSED = MappingProxyType({"PET": {"pet"}, "CT": {"ct"}})
 _REFUSED_MODALITIES = frozenset({"CT", "PT", "NM"})
 _REFERENCES = ("T1w", "UNIT1", "MPRAGE", "T1map", "PDw", "T2w", "FLAIR")
-_OWN_RESOURCES = frozenset({"DEFACED", "DEFACE_REPORT"})
+OWN_RESOURCES = frozenset({"DEFACED", "DEFACE_REPORT"})
 """Of a session: what earlier runs left there."""
 _SIDECAR_LIMIT = 4 << 20
 
@@ -58,6 +64,13 @@ class Found:
         Whether it may show a face but is of a kind that the step is not made for.
     rank : int
         Among the references of a session; the smallest is the best.
+    is_phase : bool
+        Whether it is phase, a part of a complex number, or a map of it: it has no outline, and
+        gets the cut of the magnitude on its grid.
+    may_hold_volumes : bool
+        Whether several volumes in the file are contrasts of one head.
+    session : tuple of str
+        Subject and session by its path, if BIDS.
     """
 
     path: Path
@@ -66,6 +79,9 @@ class Found:
     left_out: str
     is_refused: bool
     rank: int
+    is_phase: bool
+    may_hold_volumes: bool
+    session: tuple[str, ...]
 
 
 def find_images(folder: Path) -> list[Found]:
@@ -76,7 +92,7 @@ def find_images(folder: Path) -> list[Found]:
             for path in folder.rglob("*")
             if path.is_file()
             and is_image(path)
-            and not _OWN_RESOURCES & set(path.relative_to(folder).parts)
+            and not OWN_RESOURCES & set(path.relative_to(folder).parts)
         ),
         key=lambda path: path.relative_to(folder).as_posix(),
     )
@@ -115,7 +131,8 @@ def _found(folder: Path, path: Path, number: int) -> Found:
     ending = path.name[len(own_stem) :].lower()
     name = path.name if matched else f"image-{number:03d}{ending}"
     suffix = matched["suffix"] if matched else ""
-    left_out, is_refused = _reason(suffix, read_sidecar(sidecar_of(path)))
+    sidecar = read_sidecar(sidecar_of(path))
+    left_out, is_refused = _reason(suffix, sidecar)
     rank = _REFERENCES.index(suffix) if suffix in _REFERENCES else len(_REFERENCES)
     return Found(
         path=path,
@@ -124,6 +141,19 @@ def _found(folder: Path, path: Path, number: int) -> Found:
         left_out=left_out,
         is_refused=is_refused,
         rank=rank,
+        is_phase=_is_phase(own_stem if matched else "", suffix, sidecar),
+        may_hold_volumes=suffix in _SEVERAL_VOLUMES,
+        session=tuple(part for part in parents if part.startswith(("sub-", "ses-"))),
+    )
+
+
+def _is_phase(name: str, suffix: str, sidecar: dict[str, object]) -> bool:
+    kinds = sidecar.get("ImageType")
+    told = {str(each).upper() for each in kinds} if isinstance(kinds, list) else set()
+    return (
+        suffix in _PHASE_SUFFIXES
+        or any(part in name for part in _PHASE_PARTS)
+        or bool(told & _PHASE_TYPES)
     )
 
 
@@ -136,7 +166,6 @@ def _reason(suffix: str, sidecar: dict[str, object]) -> tuple[str, bool]:
     for kind, suffixes in _NO_FACE.items():
         if suffix in suffixes:
             return f"By rule not defaced ({kind}); it is not part of the result.", False
-    for kind, suffixes in _NOT_YET.items():
-        if suffix in suffixes:
-            return f"The step does not handle this kind ({kind}); not part of the result.", False
+    if suffix in _MASKS:
+        return "By rule not handed on: a mask or segmentation may follow the face's outline.", False
     return "", False

@@ -21,11 +21,13 @@ from containers.contract import (
     ToolFailedError,
     UsageError,
 )
+from containers.deface.dicom_run import DicomResult, deface_dicom, find_dicom
 from containers.deface.gates import NORMAL, STRICT
-from containers.deface.images import read_head_image, write_file
+from containers.deface.images import write_file
+from containers.deface.nifti_run import NO_MAGNITUDE, NiftiSession
 from containers.deface.page import verdict, write_page
-from containers.deface.pipeline import Outcome, Settings, Tools, deface
-from containers.deface.registration import Reference
+from containers.deface.pipeline import Outcome, Settings, Tools
+from containers.deface.review_files import digest_of_result, write_pictures
 from containers.deface.selection import Found, find_images, read_sidecar, sidecar_of, stem
 from containers.deface.sidecars import mask_target, with_method
 from containers.deface.template import load_template
@@ -34,8 +36,9 @@ from qc.brain_mask import BrainMaskError, BrainMaskNetwork
 RESULT_DIR_NAME = "defaced"
 RESULT_FILE_NAME = "deface.json"
 PAGE_FILE_NAME = "report.html"
-_TOOLS = ("SimpleITK", "niimath", "onnxruntime", "numpy", "scipy", "nibabel")
+_TOOLS = ("SimpleITK", "niimath", "onnxruntime", "numpy", "scipy", "nibabel", "pydicom")
 _LIMITS = {"normal": NORMAL, "strict": STRICT}
+_FORMATS = ("auto", "nifti", "dicom", "both")
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class _Run:
     warnings: list[str]
     outputs: dict[str, tuple[str, ...]]
     fills: dict[str, float]
+    dicom: DicomResult
 
 
 def run(step_input: StepInput) -> StepReport:
@@ -56,8 +60,8 @@ def run(step_input: StepInput) -> StepReport:
     Parameters
     ----------
     step_input : StepInput
-        Parameters: ``strictness``, ``keep-nasion``, ``fast``, ``fail-when-refused``; see the
-        command's definition.
+        Parameters: ``strictness``, ``keep-nasion``, ``fast``, ``fail-when-refused``, ``format``;
+        see the command's definition.
 
     Raises
     ------
@@ -73,68 +77,91 @@ def run(step_input: StepInput) -> StepReport:
         keep_nasion=bool(parameters.get("keep-nasion")),
         is_fast=bool(parameters.get("fast")),
     )
-    found = find_images(step_input.input_dir)
-    if not found:
-        raise BadInputError(
-            "There is no NIfTI file (.nii, .nii.gz) in the input folder. Convert the session "
-            "first, with dicom-to-bids."
+    found, dicom = _inputs(step_input)
+    finished = _Run({}, {}, {}, [], {}, {}, DicomResult())
+    tools = _tools(step_input.scratch_dir)
+    if dicom:
+        finished.dicom = deface_dicom(
+            dicom, step_input.input_dir, step_input.output_dir / RESULT_DIR_NAME, tools, settings
         )
-    finished = _Run({}, {}, {}, [], {}, {})
-    _deface_all(found, step_input, settings, finished)
+    _deface_all(found, step_input, tools, settings, finished)
+    _refuse_if_nothing_is_to_be_defaced(found, finished)
     is_refused = _is_refused(found, finished)
-    may_hand_on = parameters.get("fail-when-refused") is False and bool(finished.outputs)
+    has_output = bool(finished.outputs or finished.dicom.outputs)
+    may_hand_on = parameters.get("fail-when-refused") is False and has_output
     must_withhold = is_refused and not may_hand_on
     if must_withhold:
         _remove_results(step_input.output_dir / RESULT_DIR_NAME)
         finished.outputs.clear()
-    _write_report(step_input.output_dir / REPORT_DIR_NAME, finished, strictness)
+        finished.dicom.outputs.clear()
+    _write_report(step_input.output_dir, finished, strictness)
     return StepReport(
         summary=_summary(found, finished, is_withheld=must_withhold),
         accounted=tuple(_accounted(found, finished)),
-        warnings=tuple(finished.warnings),
+        warnings=(*finished.warnings, *finished.dicom.warnings),
         tools={name: version(name) for name in _TOOLS},
         facts={
             "strictness": strictness,
             "is_withheld": must_withhold,
-            "fill": dict(finished.fills),
+            "fill": finished.fills | finished.dicom.fills,
         },
         exit_code=ExitCode.UNSAFE_OUTPUT if must_withhold else ExitCode.DONE,
     )
 
 
+def _inputs(step_input: StepInput) -> tuple[list[Found], list[Path]]:
+    """Return the NIfTI and the DICOM files that the call asks for."""
+    wanted = str(step_input.parameters.get("format") or "auto")
+    if wanted not in _FORMATS:
+        raise UsageError(f"The format must be one of {', '.join(_FORMATS)}.")
+    found = find_images(step_input.input_dir) if wanted != "dicom" else []
+    is_dicom_wanted = wanted in {"dicom", "both"} or (wanted == "auto" and not found)
+    dicom = find_dicom(step_input.input_dir) if is_dicom_wanted else []
+    if not found and not dicom:
+        kinds = {"nifti": "NIfTI", "dicom": "DICOM"}.get(wanted, "NIfTI or DICOM")
+        raise BadInputError(
+            f"There is no {kinds} file in the input folder. Name the folder of a session."
+        )
+    return found, dicom
+
+
 def _deface_all(
-    found: list[Found], step_input: StepInput, settings: Settings, finished: _Run
+    found: list[Found], step_input: StepInput, tools: Tools, settings: Settings, finished: _Run
 ) -> None:
-    tools = _tools(step_input.scratch_dir)
-    reference: Reference | None = None
-    # The best reference first, so that its fit can help the others.
-    for each in sorted(found, key=lambda each: each.rank):
+    session = NiftiSession(tools, settings)
+    # The best reference first, so that its fit can help the others; phase behind its magnitude.
+    for each in sorted(found, key=lambda each: (each.is_phase, each.rank)):
         if each.left_out:
             finished.left_out[each.shown] = each.left_out
             continue
         try:
-            image = read_head_image(each.path, each.shown)
+            outcome = session.deface_image(each)
         except BadInputError as error:
             finished.unreadable[each.shown] = str(error)
             continue
-        outcome = deface(image, tools, settings, reference)
-        finished.outcomes[each.shown] = outcome
-        finished.warnings += [f"{each.shown}: {note}" for note in image.notes]
-        if outcome.result is None or outcome.mask is None:
+        if outcome is None:
+            finished.left_out[each.shown] = NO_MAGNITUDE
             continue
-        if reference is None and image.has_orientation and outcome.has_face:
-            reference = outcome.reference
-        finished.fills[each.shown] = image.fill
-        finished.outputs[each.shown] = _write_result(each, outcome, step_input.output_dir)
-    wanted = [each for each in found if not each.left_out]
-    if len(finished.unreadable) == len(wanted):
-        if not wanted:
-            refused = [each for each in found if each.is_refused]
-            raise BadInputError(
-                (refused[0].left_out if refused else "No image here is one to deface.")
-                + " Name a folder with structural MR images."
-            )
-        raise BadInputError(next(iter(finished.unreadable.values())))
+        finished.outcomes[each.shown] = outcome
+        if outcome.result is not None and outcome.mask is not None:
+            finished.outputs[each.shown] = _write_result(each, outcome, step_input.output_dir)
+    finished.fills |= session.fills
+    finished.warnings += session.warnings
+
+
+def _refuse_if_nothing_is_to_be_defaced(found: list[Found], finished: _Run) -> None:
+    """Raise where no image could be read as a head; a report would have nothing to show."""
+    if finished.outcomes or finished.dicom.outcomes:
+        return
+    unreadable = [*finished.unreadable.values(), *finished.dicom.refused.values()]
+    if unreadable:
+        raise BadInputError(unreadable[0])
+    refused = [each.left_out for each in found if each.is_refused]
+    left_out = [*finished.left_out.values(), *finished.dicom.left_out.values()]
+    reason = refused[0] if refused else left_out[0] if len(left_out) == 1 else ""
+    raise BadInputError(
+        (reason or "No image here is one to deface.") + " Name a folder with structural MR images."
+    )
 
 
 def _tools(scratch_dir: Path) -> Tools:
@@ -169,6 +196,8 @@ def _is_refused(found: list[Found], finished: _Run) -> bool:
         bool(finished.unreadable)
         or any(outcome.failed for outcome in finished.outcomes.values())
         or any(each.is_refused for each in found)
+        or bool(finished.dicom.refused)
+        or any(outcome.failed for outcome in finished.dicom.outcomes.values())
     )
 
 
@@ -180,19 +209,22 @@ def _remove_results(folder: Path) -> None:
 
 
 def _summary(found: list[Found], finished: _Run, *, is_withheld: bool) -> str:
-    failed = sum(bool(each.failed) for each in finished.outcomes.values())
-    failed += len(finished.unreadable) + sum(each.is_refused for each in found)
-    passed = len(finished.outcomes) - sum(bool(each.failed) for each in finished.outcomes.values())
+    outcomes = [*finished.outcomes.values(), *finished.dicom.outcomes.values()]
+    withheld = sum(bool(each.failed) for each in outcomes)
+    passed = len(outcomes) - withheld
+    failed = withheld + len(finished.unreadable) + len(finished.dicom.refused)
+    failed += sum(each.is_refused for each in found)
+    left_out = len(finished.left_out) + len(finished.dicom.left_out)
     if is_withheld:
         return (
             f"Nothing was handed on: of {failed + passed} images that may show a face, {failed} "
             f"could not be defaced for certain. See report/{PAGE_FILE_NAME}, which shows faces."
         )
-    unchanged = sum(not each.has_face and not each.failed for each in finished.outcomes.values())
+    unchanged = sum(not each.has_face and not each.failed for each in outcomes)
     more = f", {failed} withheld" if failed else ""
     return (
         f"{passed - unchanged} images defaced, {unchanged} unchanged because they show no face"
-        f"{more}, {len(finished.left_out)} left out."
+        f"{more}, {left_out} left out."
     )
 
 
@@ -210,21 +242,35 @@ def _accounted(found: list[Found], finished: _Run) -> Iterator[Accounted]:
             yield Accounted(each.shown, "failed", finished.unreadable[each.shown])
         else:
             kind = "failed" if each.is_refused else "left-out"
-            yield Accounted(each.shown, kind, each.left_out)
+            yield Accounted(each.shown, kind, finished.left_out[each.shown])
+    yield from finished.dicom.accounted()
 
 
-def _write_report(folder: Path, finished: _Run, strictness: str) -> None:
+def _write_report(output_dir: Path, finished: _Run, strictness: str) -> None:
+    folder = output_dir / REPORT_DIR_NAME
     folder.mkdir(parents=True, exist_ok=True)
+    outcomes = finished.outcomes | finished.dicom.outcomes
+    unreadable = finished.unreadable | finished.dicom.refused
+    left_out = finished.left_out | finished.dicom.left_out
     write_page(
         folder / PAGE_FILE_NAME,
-        finished.outcomes.items(),
-        [*finished.unreadable.items(), *finished.left_out.items()],
+        outcomes.items(),
+        [*unreadable.items(), *left_out.items()],
     )
+    pictures = write_pictures(folder, outcomes)
+    outputs = finished.outputs | finished.dicom.outputs
     document = {
         "strictness": strictness,
-        "images": [_image_json(shown, each) for shown, each in finished.outcomes.items()],
-        "unreadable": finished.unreadable,
-        "left_out": finished.left_out,
+        "images": [
+            _image_json(shown, each)
+            | {
+                "pictures": pictures[shown],
+                "sha256": digest_of_result(output_dir, outputs.get(shown, ())),
+            }
+            for shown, each in outcomes.items()
+        ],
+        "unreadable": unreadable,
+        "left_out": left_out,
     }
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULT_FILE_NAME).write_text(text + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from containers.contract import ToolFailedError
 
 TEMPLATE_PATH = Path(__file__).parent / "data" / "template.npz"
-TEMPLATE_SHA256 = "05c09ae95d2b0f1074d7575a3150260d5893f58a2bf3988a6fb3c74078b23401"
+TEMPLATE_SHA256 = "9896a55ec12c7214a30e51d759e39d39f0fe4f0df6deb118a4425e59f04978b0"
 
 Field = NDArray[np.float32]
 

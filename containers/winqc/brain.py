@@ -1,4 +1,4 @@
-"""Finds brains in T1w images with the network of ``qc.brain_mask``, where it is installed.
+"""Finds brains in T1w and T2w images with the network of ``qc.brain_mask``, where it is installed.
 
 Not here: the network.
 """
@@ -17,7 +17,7 @@ _PLAUSIBLE_LITRES = (0.3, 2.5)
 
 
 def finder() -> BrainFinder:
-    """Return a function that gives the brain of a T1w image, or why there is none."""
+    """Return a function that gives the brain of an image, or why there is none."""
     try:
         from qc.brain_mask import BrainMaskNetwork, main_body  # noqa: PLC0415 - may be absent
     except ImportError as error:
@@ -27,7 +27,7 @@ def finder() -> BrainFinder:
 
     def find(image: Image) -> Mask | str:
         nonlocal network
-        # Loaded with the first T1w image: sessions without one need not wait.
+        # Loaded with the first such image: sessions without one need not wait.
         network = network or BrainMaskNetwork(threads=1)
         if min(image.data.shape) < 16:  # noqa: PLR2004 - an eighth of the network's grid
             return "The image is too small to find a brain in."

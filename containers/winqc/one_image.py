@@ -25,7 +25,7 @@ from qc.report.mosaic import draw_mosaic, draw_thumbnail
 from qc.report.page import make_page
 
 BrainFinder = Callable[[Image], "Mask | str"]
-"""Gives the brain of a T1w image, or the reason why there is none."""
+"""Gives the brain of a T1w or T2w image, or the reason why there is none."""
 
 _MOST_BYTES = 1 << 20
 _PIPELINES = MappingProxyType({
@@ -64,7 +64,7 @@ def measure_file(found: Found, *, defaced: bool | None, brain_of: BrainFinder) -
         Source(modality, sidecar, defaced),
         measured,
         version=distribution_version(),
-        pipeline=_PIPELINES[modality],
+        pipeline=_pipeline(modality, measured),
     )
     pictures: dict[str, bytes] = {}
     shown = []
@@ -86,6 +86,12 @@ def measure_file(found: Found, *, defaced: bool | None, brain_of: BrainFinder) -
     return Result(record, pictures, page, pictures.get("thumbnail.png"))
 
 
+def _pipeline(modality: str, measured: Measured) -> str:
+    if modality in ("T1w", "T2w") and "brain" not in measured.mask_sha256:
+        return anatomical.HEAD_PIPELINE
+    return _PIPELINES[modality]
+
+
 def _measured(modality: str, image: Image, path: Path, brain_of: BrainFinder) -> Measured:
     if modality == "bold":
         return functional.measure_bold(image)
@@ -94,10 +100,8 @@ def _measured(modality: str, image: Image, path: Path, brain_of: BrainFinder) ->
         directions = _directions(_numbers(sibling(path, ".bvec")))
         flat = None if b_values is None else b_values.ravel()
         return diffusion.measure_diffusion(image, flat, directions)
-    if modality == "T2w":
-        reason: Mask | str = "Brains are found in T1w images only."
-    elif image.data.ndim == 4:  # noqa: PLR2004 - time
-        reason = "Brains are found in single volumes only."
+    if image.data.ndim == 4:  # noqa: PLR2004 - time
+        reason: Mask | str = "Brains are found in single volumes only."
     else:
         reason = brain_of(image)
     is_t1w = modality == "T1w"

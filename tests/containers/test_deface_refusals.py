@@ -133,7 +133,7 @@ def _nothing(path: Path) -> None:
         (_one_value, "one value"),
         (_all_nan, "no finite numbers"),
         (_ct, "CT"),
-        (_nothing, "no NIfTI file"),
+        (_nothing, "no NIfTI or DICOM file"),
     ],
 )
 def test_bad_input(write: Callable[[Path], None], said: str, tmp_path: Path) -> None:

@@ -81,6 +81,61 @@ def test_every_image_is_accounted_once(session: Path, tmp_path: Path):
     assert len((output / "qc" / "winqc.tsv").read_text().splitlines()) == 4
 
 
+def test_a_project_is_measured_by_its_bids_resources(tmp_path: Path):
+    """As XNAT mounts a project: other resources are left alone, sessions without BIDS counted."""
+    archive = tmp_path / "input" / "arc001"
+    series = phantom.bold_run(4, (24, 24, 10), noise=5.0).astype(np.int16)
+    for label in ("E1", "E2"):
+        name = f"sub-{label}_task-rest_bold.nii.gz"
+        for resource in ("BIDS", "DEFACED"):
+            folder = archive / label / "RESOURCES" / resource / f"sub-{label}" / "func"
+            write_nifti(folder / name, series)
+    write_nifti(archive / "E3" / "SCANS" / "4" / "NIFTI" / "QQPLANTED_bold.nii.gz", series)
+    (tmp_path / "input" / "resources" / "WINQC").mkdir(parents=True)
+    foreign = write_nifti(tmp_path / "P2" / "sub-E4" / "anat" / "sub-E4_T2w.nii.gz", series[..., 0])
+    (archive / "E4" / "RESOURCES").mkdir(parents=True)
+    (archive / "E4" / "RESOURCES" / "BIDS").symlink_to(foreign.parents[2])
+
+    report, output = measure(tmp_path / "input", tmp_path / "work")
+
+    assert [(row.subject, row.outcome) for row in report.accounted] == [
+        ("sub-E1_task-rest_bold", "done"),
+        ("sub-E2_task-rest_bold", "done"),
+    ]
+    assert (report.facts["sessions"], report.facts["sessions_without_bids"]) == (2, 2)
+    assert "without a BIDS resource, not measured: 2" in report.summary
+    lines = (output / "qc" / "winqc.tsv").read_text().splitlines()
+    assert [line.partition("\t")[0] for line in lines[1:]] == [
+        row.subject for row in report.accounted
+    ]
+    group = (output / "qc" / "group.html").read_text()
+    assert 'href="sub-E2_task-rest_desc-winqc_bold.html"' in group
+    assert not [name for name, content in all_bytes(output).items() if b"QQPLANTED" in content]
+
+
+def test_equal_names_of_two_sessions_are_told_apart(tmp_path: Path):
+    """Two sessions that were given the same BIDS labels: two rows, two records."""
+    series = phantom.bold_run(4, (24, 24, 10), noise=5.0).astype(np.int16)
+    for number, label in enumerate(("E1", "E2"), 1):
+        folder = tmp_path / "input" / "arc001" / label / "RESOURCES" / "BIDS" / "sub-1" / "func"
+        write_nifti(folder / "sub-1_task-rest_bold.nii.gz", series * number)
+
+    report, output = measure(tmp_path / "input", tmp_path / "work")
+
+    names = [row.subject for row in report.accounted]
+    assert names == ["sub-1_task-rest_bold", "image-2"]
+    digests = {one["provenance"]["input_sha256"] for one in records(output).values()}
+    assert len(digests) == 2
+
+
+def test_a_project_without_bids_is_bad_input(tmp_path: Path):
+    """The sentence says how many sessions have one: none."""
+    (tmp_path / "input" / "arc001" / "E1" / "SCANS").mkdir(parents=True)
+
+    with pytest.raises(BadInputError, match="0 sessions that have one"):
+        measure(tmp_path / "input", tmp_path / "work")
+
+
 def test_a_record_says_what_it_is(session: Path, tmp_path: Path):
     """Software, heading, digests, defacing; each null has a reason, each measure a definition."""
     from qc.definitions import definition_of  # noqa: PLC0415 - this test only

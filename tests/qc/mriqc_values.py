@@ -46,4 +46,7 @@ std, nstd, vstd = compute_dvars(
 )
 found |= {"dvars_std": std.mean(), "dvars_nstd": nstd.mean(), "dvars_vstd": vstd.mean()}
 found["dummy_trs"] = is_outlier(series[..., :50].mean(axis=(0, 1, 2)))
+found["qi_1"] = anatomical.art_qi1(data["air"].astype(np.uint8), head)
+for region, values in stats.items():
+    found |= {f"summary_{region}_{name}": value for name, value in values.items()}
 print(json.dumps({key: float(value) for key, value in found.items()}))  # noqa: T201 - its result

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qc import phantom, spatial, temporal
+from qc import phantom, spatial, temporal, tissues
 from qc.anatomical import measure_tissues
 from qc.degrade import add_dummies, add_rician_noise, shade
 from qc.measure import Measures
@@ -31,7 +31,7 @@ def mriqc() -> str:
 
 
 def test_formulas_are_those_of_mriqc(mriqc: str, tmp_path: Path):
-    """SNR, SNRd, CNR, CJV, WM2MAX, FBER, EFC, ICV, rPVE, GSR, DVARS and dummies: 1e-6."""
+    """All that both have but smoothness, QI2, overlap and what AFNI measures: 1e-6."""
     made = phantom.head((40, 44, 40))
     volume = add_rician_noise(shade(made.volume, 0.2), 25.0, 4).astype(np.float64)
     rng = np.random.default_rng(7)
@@ -72,6 +72,7 @@ def test_formulas_are_those_of_mriqc(mriqc: str, tmp_path: Path):
         "dvars_vstd": float(changes.vstd.mean()),
         "dummy_trs": temporal.dummy_count(series),
     }
-    assert len(wanted) == 23
+    found["qi_1"] = tissues.artifact_share(made.air, made.head)
+    assert len(wanted) == 56
     for name, value in wanted.items():
         assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name

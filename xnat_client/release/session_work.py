@@ -259,11 +259,7 @@ class SessionWork:
         shutil.copytree(found[0], self.tree_dir / expected, dirs_exist_ok=True)
 
     def _deface(self) -> None:
-        for image in tree.images_of(self.tree_dir):
-            # ``deface`` leaves them out, and refuses a folder that has nothing else for it.
-            if tree.suffix_of(image) in tree.NOT_DEFACED:
-                self._leave_out_image(image)
-        images = tree.images_of(self.tree_dir)
+        images = self._images_to_deface()
         by_rule = [image for image in images if tree.shows_no_face(image)]
         self._outcome.faces = {self._shown(image): "by rule no face" for image in by_rule}
         if len(by_rule) == len(images):
@@ -282,6 +278,20 @@ class SessionWork:
                 raise _RefusedError("faces", run.said)
             else:
                 raise _RefusedError("faces", "deface does not account for an image.")
+
+    def _images_to_deface(self) -> list[Path]:
+        """Return the session's images without those with which ``deface`` cannot begin."""
+        images = tree.images_of(self.tree_dir)
+        kinds = tree.NOT_DEFACED
+        # Without one magnitude image to be cut, those of phase have nothing to be cut by.
+        if all(
+            tree.suffix_of(one) in kinds | tree.PHASES or tree.shows_no_face(one) for one in images
+        ):
+            kinds |= tree.PHASES
+        for image in images:
+            if tree.suffix_of(image) in kinds:
+                self._leave_out_image(image)
+        return tree.images_of(self.tree_dir)
 
     def _leave_out_image(self, image: Path) -> None:
         self._left_out["deface: a kind of image that it does not handle"] += 1

@@ -24,10 +24,10 @@ _NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0
 _LINKS = ("IntendedFor", "AssociatedEmptyRoom", "Sources")
 NO_FACE = frozenset({"bold", "sbref", "cbv", "dwi", "asl", "m0scan", "epi"})
 """Suffixes that ``deface`` leaves alone by its own rule; its documentation says why."""
-NOT_DEFACED = frozenset(
-    {"phase", "phase1", "phase2", "phasediff", "fieldmap", "mask", "dseg", "probseg", "defacemask"}
-)
-"""Suffixes that ``deface`` does not handle, phase maps and segmentations: they are not released."""
+NOT_DEFACED = frozenset({"mask", "dseg", "probseg", "defacemask"})
+"""Suffixes that ``deface`` does not handle, masks and segmentations: they are not released."""
+PHASES = frozenset({"phase", "phase1", "phase2", "phasediff", "fieldmap"})
+"""Suffixes of images that ``deface`` cuts as their magnitudes, and never alone."""
 _NOT_MR = frozenset({"CT", "PT", "NM"})
 ELECTROPHYSIOLOGY_DIRS = frozenset({"eeg", "meg", "ieeg", "emg"})
 BEHAVIOUR_DIRS = frozenset({"beh"})

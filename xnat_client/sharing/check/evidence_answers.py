@@ -5,8 +5,11 @@ Not here: how evidence is made (``xnat_client.release``), what it rests on (``fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from xnat_client.sharing import evidence
-from xnat_client.sharing.check import freshness, records_answers
+from xnat_client.sharing.check import face_answers, freshness, records_answers
+from xnat_client.sharing.check.freshness import Freshness
 from xnat_client.sharing.check.reading import Facts
 from xnat_client.sharing.database.tables import Evidence
 from xnat_client.sharing.evidence import CheckId
@@ -58,6 +61,9 @@ def of_check(facts: Facts, check: CheckId) -> Answer:
     files = facts.freshness.files
     covered = [path for path in files if evidence.covers(check, path)]
     row = facts.evidence.get(check)
+    images = {path: files[path] for path in covered}
+    if check is CheckId.FACES and (rejected := face_answers.of_rejections(facts, images)):
+        return rejected
     if not covered and files and (row is None or row.outcome is Outcome.NOT_NEEDED):
         return not_needed("The release holds nothing that this check is about.")
     if row is None:
@@ -66,23 +72,27 @@ def of_check(facts: Facts, check: CheckId) -> Answer:
             "study team",
             "Build the release again; its checks are part of it.",
         )
-    stale = freshness.evidence_reasons(
-        row, files, facts.freshness.criteria, accepted=facts.freshness.accepted
-    )
+    return _of_evidence(facts, facts.freshness, row, images)
+
+
+def _of_evidence(facts: Facts, now: Freshness, row: Evidence, images: Mapping[str, str]) -> Answer:
+    check = CheckId(row.check_id)
+    stale = freshness.evidence_reasons(row, now.files, now.criteria, accepted=now.accepted)
     if stale:
         return not_met(stale[0], "study team", "Build the next version, or run its checks again.")
-    if check is CheckId.FACES and _was_looked_at(facts, row, len(covered)):
+    if check is CheckId.FACES and _was_looked_at(facts, row, images):
         return met("Doubtful images were looked at by the steward.")
-    return _of_outcome(row, check, len(covered))
+    return _of_outcome(row, check, len(images))
 
 
-def _was_looked_at(facts: Facts, row: Evidence, covered: int) -> bool:
+def _was_looked_at(facts: Facts, row: Evidence, images: Mapping[str, str]) -> bool:
     """Tell whether a person decided what the check could not tell; never against the check."""
     statement = records_answers.statement_of(facts, "faces")
     return (
         row.outcome is Outcome.UNKNOWN
-        and row.files == covered
+        and row.files == len(images)
         and statement is not None
+        and face_answers.accepts_all(statement, images.values())
         and statement.release_pk == row.release_pk
         and statement.made_at >= row.made_at
     )
