@@ -134,7 +134,8 @@ def _run(
     except ImportError as error:
         raise ToolFailedError(
             f"The libraries of {command.name} are not installed here ({error.name} is missing). "
-            f"Install winxnat[{command.name}], or run the image {command.image}."
+            f"Install them (pip install 'winxnat[{command.name}]', in a checkout "
+            f"'.[{command.name}]'), or run the image {command.image} (--engine docker)."
         ) from error
     return run_step(command, step, parsed.input_dir, parsed.output_dir, parsed.values)
 

@@ -153,10 +153,20 @@ def _not_run(exit_code: int, sentence: str) -> LocalRun:
     return LocalRun(exit_code, "", sentence)
 
 
+def _whereabouts(output_dir: Path) -> str:
+    """Return where the results are, and what to read first."""
+    report_dir = output_dir / REPORT_DIR_NAME
+    pages = [path for path in (report_dir / "report.html", report_dir / REPORT_FILE_NAME)
+             if path.is_file()]  # fmt: skip
+    return f"Results are in {output_dir}" + (f"; read {pages[0]}" if pages else ".")
+
+
 def _show(outcome: LocalRun, output_dir: Path, *, is_json: bool) -> None:
     if not is_json:
         if outcome.summary:
+            # A step that sums up has written a report, also where it hands nothing on.
             click.echo(outcome.summary)
+            click.echo(_whereabouts(output_dir), err=True)
         return
     report = None
     if outcome.exit_code == ExitCode.DONE:

@@ -78,7 +78,7 @@ def plan_(site_file: Path, *, as_json: bool, server: str | None, user: str | Non
     return DIFFERENT if changes else 0
 
 
-@site.command("apply")
+@site.command("apply", short_help="Bring the server to what SITE_FILE says.")
 @_FILE
 @click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
@@ -120,13 +120,18 @@ def apply_(  # noqa: PLR0913 - one argument for each option
 
         try:
             apply(document, opened.transport, tell)
+        except KeyboardInterrupt:
+            click.echo(
+                f"{len(made)} of {len(changes)} changes are made; apply the file again to go on.",
+                err=True,
+            )
+            raise
         finally:
             if as_json:
                 click.echo(json.dumps({"applied": [each.document() for each in made]}))
     if not as_json:
         click.echo(
-            f"All {len(changes)} differences are closed and read back: "
-            "the server is as the file says."
+            f"Made and read back: {len(changes)} of {len(changes)}. The server is as the file says."
         )
     return 0
 
@@ -139,7 +144,7 @@ def _agreed(count: int, host: str) -> bool:
     return click.confirm(f"Make these {count} changes on {host}?", err=True)
 
 
-@site.command("doctor")
+@site.command("doctor", short_help="Tell what the server lacks for this bundle.")
 @click.argument("site_file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @_common
 def doctor(site_file: Path | None, *, as_json: bool, server: str | None, user: str | None) -> int:
@@ -176,7 +181,8 @@ def _show_plan(changes: Sequence[Change], *, as_json: bool) -> None:
             )
             + click.style(f"   [{change.where}]", dim=True)
         )
-    click.echo(f"{len(changes)} differences. Nothing else on the server would be touched.")
+    count = "1 difference" if len(changes) == 1 else f"{len(changes)} differences"
+    click.echo(f"{count}. Nothing else on the server would be touched.")
 
 
 def _show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:

@@ -38,7 +38,10 @@ _REACTIONS: dict[int, tuple[type[XnatClientError], str]] = {
         NotFoundError,
         "the server has no such thing, or hides it from this account. Check names and access",
     ),
-    409: (ConflictError, "something of that name is there already"),
+    409: (
+        ConflictError,
+        "something of that name is there already. Choose another name, or look at what is there",
+    ),
     429: (UnreachableError, "the server is too busy. Try again later"),
     502: (UnreachableError, "the server behind the gateway does not answer. Try again later"),
     503: (UnreachableError, "the server is too busy or in maintenance. Try again later"),

@@ -32,16 +32,38 @@ if TYPE_CHECKING:
 _NOT_ASSIGNED = "To be assigned"
 _STDERR_LINES = 20
 _LONGEST_LINE = 500
+_MISSING_INPUT = (
+    " What they are taken from is not there, most often a resource that another command makes: "
+    "winqc and mriqc take BIDS, which dicom-to-bids and eeg-to-bids make. Run that command first."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A launched run; ``workflow_id`` is where its state is."""
+    """A launched run; ``workflow_id`` is where its state is, ``place`` what it is on, in a word."""
 
     workflow_id: str
     project_id: str
     command_name: str
     session_label: str
+    place: str = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class WholeProject:
+    """A project as that which a command is launched on; its label is its ID."""
+
+    project_id: str
+
+    @property
+    def label(self) -> str:
+        """Return how messages call it."""
+        return self.project_id
+
+    @property
+    def archive_uri(self) -> str:
+        """Return the URI by which the Container Service knows the project."""
+        return path_of("archive", "projects", self.project_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +112,12 @@ class Patience:
 def launch_command(
     transport: Transport,
     wrapper: AvailableWrapper,
-    session: Session,
+    session: Session | WholeProject,
     parameters: Mapping[str, str] | None = None,
     *,
     patience: Patience | None = None,
 ) -> Run:
-    """Launch a command on a session.
+    """Launch a command on a session, or on a project as a whole.
 
     Parameters
     ----------
@@ -116,13 +138,14 @@ def launch_command(
         workflow_id = _await_assignment(
             transport, session, wrapper, before=before, patience=patience or Patience()
         )
-    return Run(workflow_id, session.project_id, wrapper.command_name, session.label)
+    place = _place(session)
+    return Run(workflow_id, session.project_id, wrapper.command_name, session.label, place)
 
 
 def request_launch(
     transport: Transport,
     wrapper: AvailableWrapper,
-    session: Session,
+    session: Session | WholeProject,
     parameters: Mapping[str, str] | None = None,
 ) -> str | None:
     """Send one launch request; return the workflow, or None while the service assigns it.
@@ -138,7 +161,7 @@ def request_launch(
         The service does not take the launch; its reason is in the message.
     """
     _check_parameters(wrapper, parameters)
-    doing = f"launch {wrapper.command_name} on session {session.label}"
+    doing = f"launch {wrapper.command_name} on {_place(session)} {session.label}"
     path = path_of(
         "xapi", "projects", session.project_id, "wrappers", str(wrapper.wrapper_id),
         "root", wrapper.root_input, "launch",
@@ -157,7 +180,7 @@ def request_launch(
 
 def get_state(transport: Transport, run: Run) -> RunState:
     """Return the present state of a run."""
-    doing = f"look at the run of {run.command_name} on session {run.session_label}"
+    doing = f"look at the run of {run.command_name} on {run.place} {run.session_label}"
     document = transport.get_json(
         path_of("data", "workflows", run.workflow_id), doing=doing, query={"format": "json"}
     )
@@ -207,7 +230,7 @@ def watch_run(
             break
         if wait.timeout_s is not None and time.monotonic() - started > wait.timeout_s:
             raise UnreachableError(
-                f"The run of {run.command_name} on session {run.session_label} (workflow "
+                f"The run of {run.command_name} on {run.place} {run.session_label} (workflow "
                 f"{run.workflow_id}) was not over after {wait.timeout_s:.0f} s; it goes on, last "
                 f"seen as {state.status}. Look at it on the server."
             )
@@ -229,13 +252,13 @@ def kill_run(transport: Transport, run: Run) -> None:
     container = _container_of(transport, run)
     if container is None:
         raise NotFoundError(
-            f"The run of {run.command_name} on session {run.session_label} has no container, so "
-            "there is nothing to end."
+            f"The run of {run.command_name} on {run.place} {run.session_label} has no container, "
+            "so there is nothing to end."
         )
     transport.request(
         "POST",
         path_of("xapi", "containers", container, "kill"),
-        doing=f"end the run of {run.command_name} on session {run.session_label}",
+        doing=f"end the run of {run.command_name} on {run.place} {run.session_label}",
     )
 
 
@@ -261,14 +284,15 @@ def describe_failure(transport: Transport, run: Run, state: RunState) -> RunFail
         lines = read_log(transport, run).splitlines()[-_STDERR_LINES:]
         tail = "\n".join(line[:_LONGEST_LINE] for line in lines)
     details = f" The server says: {state.details}" if state.details else ""
+    hint = _MISSING_INPUT if "Missing values for required inputs" in state.details else ""
     log = (
         f"\nEnd of the container's stderr:\n{tail}"
         if tail
         else " The container left no stderr; see the workflow on the server."
     )
     return RunFailedError(
-        f"The run of {run.command_name} on session {run.session_label} ended as {state.status} "
-        f"(workflow {run.workflow_id}); it stored no results.{details}{log}",
+        f"The run of {run.command_name} on {run.place} {run.session_label} ended as {state.status} "
+        f"(workflow {run.workflow_id}); it stored no results.{details}{hint}{log}",
         workflow_id=run.workflow_id,
         run_status=state.status,
         details=state.details,
@@ -276,9 +300,15 @@ def describe_failure(transport: Transport, run: Run, state: RunState) -> RunFail
     )
 
 
+def _place(target: Session | WholeProject) -> str:
+    return "project" if isinstance(target, WholeProject) else "session"
+
+
 def _check_parameters(wrapper: AvailableWrapper, parameters: Mapping[str, str] | None) -> None:
     if wrapper.root_input in (parameters or {}):
-        raise UsageError(f"Parameter {wrapper.root_input} is the session itself. Leave it out.")
+        raise UsageError(
+            f"Parameter {wrapper.root_input} is what the command runs on. Leave it out."
+        )
 
 
 def _workflow_id(body: bytes, doing: str) -> str:
@@ -315,7 +345,7 @@ def _workflows_of_containers(
 
 def _await_assignment(
     transport: Transport,
-    session: Session,
+    session: Session | WholeProject,
     wrapper: AvailableWrapper,
     *,
     before: frozenset[str],
@@ -335,9 +365,9 @@ def _await_assignment(
             )
         if time.monotonic() - started > patience.assignment_s:
             raise UnreachableError(
-                f"The server accepted the launch of {wrapper.command_name} on session "
+                f"The server accepted the launch of {wrapper.command_name} on {_place(session)} "
                 f"{session.label}, but no container appeared within {patience.assignment_s:.0f} s. "
-                "Look at the session's workflows on the server."
+                "Look at its workflows on the server."
             )
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, patience.longest_pause_s)

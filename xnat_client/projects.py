@@ -70,7 +70,8 @@ def require_project(transport: Transport, project_id: str) -> None:
     except NotFoundError as error:
         raise NotFoundError(
             f"There is no project {project_id} on {transport.host}, or this account may not see "
-            "it. Check the ID, or ask an owner of the project to add you.",
+            "it. Check the ID, or ask an owner of the project to add you; a project that is new "
+            "is made on the pages of XNAT, or by 'winxnat site apply'.",
             status=error.status,
         ) from error
 

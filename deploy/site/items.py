@@ -7,7 +7,7 @@ else of the server is never written. Not here: which items a file has (``parts``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -31,6 +31,10 @@ class Rank(IntEnum):
     ENABLING = 60
     LISTENING = 70
     OPENING = 90
+
+
+def _in_words(value: Any) -> str:
+    return _words(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Item:
     write: Callable[[Any], None]
     rank: Rank = Rank.PLAIN
     needs: str = "an administrator of the server"
-    show: Callable[[Any], str] = field(default=lambda value: _words(value))  # noqa: PLW0108 - defined below
+    show: Callable[[Any], str] = _in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,19 @@ def _change(item: Item, before: Any) -> Change:
         action = "remove"
     else:
         action = "change"
-    return Change(item.address, item.where, action, item.show(before), item.show(item.wanted))
+    old, new = before, item.wanted
+    if item.show is _in_words:
+        old, new = _what_differs(before, item.wanted)
+    return Change(item.address, item.where, action, item.show(old), item.show(new))
+
+
+def _what_differs(before: Any, wanted: Any) -> tuple[Any, Any]:
+    """Return only the keys that differ, where both values have the same ones."""
+    both = isinstance(before, dict) and isinstance(wanted, dict)
+    if not both or before.keys() != wanted.keys():
+        return before, wanted
+    keys = [key for key in wanted if before[key] != wanted[key]]
+    return {key: before[key] for key in keys}, {key: wanted[key] for key in keys}
 
 
 def _words(value: Any) -> str:

@@ -207,3 +207,13 @@ def test_folder_of_another_user_is_refused_inside(
     docker_engine.remove(container_id)
     assert state.exit_code == ExitCode.WRONG_USAGE
     assert "may not be written by user 65534" in printed
+
+
+def test_a_run_says_where_its_results_are(folders: tuple[str, str]) -> None:
+    """Who has run a step is told what to read, also where the step found something unsafe."""
+    result = call("check-identity", *folders)
+
+    assert result.exit_code == ExitCode.UNSAFE_OUTPUT, result.stderr
+    _, _, said = result.stderr.partition(f"Results are in {folders[1]}; read ")
+    assert Path(said.strip()).is_file()
+    assert Path(said.strip()).is_relative_to(folders[1])

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.site.document import SiteDocument
 from deploy.site.errors import SiteFileError
+from deploy.site.items import Item, find_changes
 
 ARRIVAL = """\
 commands: [{name: winqc}, {name: bids-assemble}]
@@ -176,3 +177,15 @@ def test_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nosuch.yaml"):
         with pytest.raises(SiteFileError, match="Cannot read the site file"):
             SiteDocument(path)
+
+
+def test_a_changed_value_shows_only_what_differs() -> None:
+    """Of a value of many keys the plan has those that change, so that a long one hides nothing."""
+    present = {"filter": "x" * 500, "active": True}
+    item = Item(
+        "a.b", "site.yaml:1", {**present, "active": False}, lambda: present, lambda _before: None
+    )
+
+    [change] = find_changes([item])
+
+    assert (change.before, change.after) == ("active: true", "active: false")

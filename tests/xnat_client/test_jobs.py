@@ -7,12 +7,14 @@ import stat
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from xnat_client.cli.jobs_display import table_of
 from xnat_client.commands_registry import AvailableWrapper
 from xnat_client.errors import BadInputError, ConflictError, UsageError
 from xnat_client.jobs.driver import Driver, DriveSettings, Target
 from xnat_client.jobs.evidence import Outputs
-from xnat_client.jobs.model import JobState, Wish
+from xnat_client.jobs.model import Job, JobState, Wish
 from xnat_client.jobs.selection import read_condition
 from xnat_client.jobs.store import JobStore, select
 from xnat_client.launch import RunState
@@ -217,3 +219,18 @@ def test_error_of_a_gateway_may_hide_a_launch(
 
     assert ended.state == state
     assert len(scripted.requests_to(launch)) == 1
+
+
+def test_the_table_of_jobs_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """In 80 columns the names of session and command are whole, however long a reason is."""
+    job = Job(
+        1, "https://x.example.org", "P", "XNAT_E00001", "C001_MR_20260203", "check-identity", "w",
+        "i:1", {}, state=JobState.FAILED, workflow_id="123", reason="It ended badly. " * 40,
+    )  # fmt: skip
+
+    Console(width=80).print(table_of([job]))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any("C001_MR_20260203" in line and "check-identity" in line for line in lines)
+    assert max(len(line) for line in lines) <= 80  # the width of a terminal
+    assert len(lines) < 20  # one job leaves room for others

@@ -15,7 +15,15 @@ from xnat_client.errors import (
     UnreachableError,
     UsageError,
 )
-from xnat_client.launch import Patience, Run, RunState, kill_run, launch_command, watch_run
+from xnat_client.launch import (
+    Patience,
+    Run,
+    RunState,
+    WholeProject,
+    kill_run,
+    launch_command,
+    watch_run,
+)
 from xnat_client.sessions import Session
 from xnat_client.transport import Transport
 
@@ -51,6 +59,32 @@ def test_launch_sends_the_session_as_root_input(
     [request] = scripted.requests_to(LAUNCH)
     assert json.loads(request.body) == {"gzip": "true", "session": "/archive/experiments/X_E1"}
     assert request.headers["Content-Type"] == "application/json"
+
+
+def test_a_project_as_a_whole_is_a_root_input_too(
+    scripted: ScriptedServer, transport: Transport
+) -> None:
+    """The service knows a project by /archive/projects/ID; messages call it a project."""
+    scripted.answer("GET", CONTAINERS, Reply.json([]))
+    scripted.answer("POST", LAUNCH, _report("117"))
+    scripted.answer("GET", WORKFLOW, _status("Failed"))
+
+    run = launch_command(transport, WRAPPER, WholeProject("P"))
+    with pytest.raises(RunFailedError, match="on project P ended as Failed"):
+        watch_run(transport, run, patience=QUICK)
+
+    [request] = scripted.requests_to(LAUNCH)
+    assert json.loads(request.body) == {"session": "/archive/projects/P"}
+
+
+def test_a_missing_input_says_what_makes_it(scripted: ScriptedServer, transport: Transport) -> None:
+    """The service names the input only; the message says which commands make its resource."""
+    details = "Missing values for required inputs: bids."
+    scripted.answer("GET", WORKFLOW, _status("Failed (Command resolution)", details))
+    scripted.answer("GET", CONTAINERS, Reply.json([]))
+
+    with pytest.raises(RunFailedError, match="which dicom-to-bids and eeg-to-bids make"):
+        watch_run(transport, RUN, patience=QUICK)
 
 
 def test_workflow_to_be_assigned_is_found_afterwards(

@@ -157,3 +157,36 @@ def test_launch_command_line(sandbox: Any, server: XnatServer, lab: Lab, session
     assert (unknown.returncode, unknown.stdout) == (5, "")
     runs = lab.admin.http.get(f"{sandbox.url}/xapi/projects/{lab.project}/containers").json()
     assert len(runs) == 2  # the dry run launched nothing
+
+
+def test_launch_on_a_project(sandbox: Any, server: XnatServer, lab: Lab, session: Session) -> None:
+    """A project's command runs once on the project; naming sessions beside it is refused."""
+    document = shell_command("echo done > /output/a.txt", root="Project", resource=None)
+    ensure_registered(server.transport, document, [lab.project])
+    place = ["--project", lab.project, "--on-project", "--json"]
+
+    dry = _winxnat(sandbox, "launch", document["name"], *place, "--dry-run")
+    done = _winxnat(sandbox, "launch", document["name"], *place, "--watch")
+    both = _winxnat(sandbox, "launch", document["name"], *place, "--session", session.label)
+
+    assert json.loads(dry.stdout)["dry_run"] is True, dry.stderr
+    assert json.loads(done.stdout)["status"] == "Complete", done.stderr
+    assert (both.returncode, both.stdout) == (2, "")
+    kept = f"{sandbox.url}/data/projects/{lab.project}/resources/COPY/files/a.txt"
+    assert lab.admin.http.get(kept).text == "done\n"
+
+
+def test_a_dry_run_says_what_is_done(
+    sandbox: Any, server: XnatServer, lab: Lab, session: Session
+) -> None:
+    """After a run the dry run tells that its session is done, without launching it again."""
+    document = shell_command("cp /input/a.txt /output/")
+    ensure_registered(server.transport, document, [lab.project])
+    place = ["--project", lab.project, "--session", session.label]
+
+    _winxnat(sandbox, "launch", document["name"], *place, "--watch")
+    dry = _winxnat(sandbox, "launch", document["name"], *place, "--dry-run")
+    again = _winxnat(sandbox, "launch", document["name"], *place, "--dry-run", "--again")
+
+    assert dry.stdout.startswith("Done before, would launch only if files changed since")
+    assert again.stdout.startswith("Would launch")

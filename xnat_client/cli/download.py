@@ -66,6 +66,7 @@ def download(  # noqa: PLR0913  # one parameter for each option
 ) -> int:
     """Run ``winxnat download``."""
     # Imported here so that the help is quick.
+    from xnat_client.cli.upload_output import size_text  # noqa: PLC0415  # see above
     from xnat_client.download.fetching import fetch_files  # noqa: PLC0415  # see above
     from xnat_client.download.selection import (  # noqa: PLC0415  # see above
         Selection,
@@ -100,8 +101,8 @@ def download(  # noqa: PLR0913  # one parameter for each option
     else:
         click.echo(
             f"{receipt.fetched} files fetched, {receipt.already_there} were there already, "
-            f"{receipt.size_bytes} bytes in all, {receipt.missing} missing; for {receipt.unproved} "
-            "the server has no checksum."
+            f"{size_text(receipt.size_bytes)} in all, {receipt.missing} missing"
+            + (f"; for {receipt.unproved} the server has no checksum." if receipt.unproved else ".")
         )
     for reason in receipt.failed:
         click.echo(reason, err=True)

@@ -46,6 +46,7 @@ def fetch(  # noqa: PLR0913  # one parameter for each option
 ) -> None:
     """Run ``winxnat fetch``."""
     # Imported here so that the help is quick.
+    from xnat_client.cli.upload_output import size_text  # noqa: PLC0415  # see above
     from xnat_client.resources import download_resource  # noqa: PLC0415  # see above
     from xnat_client.sessions import find_session  # noqa: PLC0415  # see above
 
@@ -76,5 +77,6 @@ def fetch(  # noqa: PLR0913  # one parameter for each option
     )
     click.echo(
         f"Resource {resource} of session {found.label}: {result.fetched} files fetched, "
-        f"{result.already_there} were there already, {result.size_bytes} bytes in all.{unproved}"
+        f"{result.already_there} were there already, {size_text(result.size_bytes)} in all."
+        f"{unproved}"
     )

@@ -64,7 +64,7 @@ def _chosen(found: Sequence[Job], names: tuple[str, ...]) -> list[Job]:
     return chosen
 
 
-@jobs.command("list")
+@jobs.command("list", short_help="List remembered jobs.")
 @_common
 @click.option("--only", type=click.Choice(_STATES), help="Jobs in this state.")
 @click.option("--refresh", is_flag=True, help="Ask the server how running ones stand.")
@@ -101,7 +101,7 @@ def list_jobs(  # noqa: PLR0913  # one parameter for each option
     Console().print(table_of(found, limit=None))
 
 
-@jobs.command()
+@jobs.command(short_help="Print the log of a job's container.")
 @click.argument("job_or_session")
 @_common
 @click.option(
@@ -135,7 +135,7 @@ def logs(  # noqa: PLR0913  # one parameter for each option
     click.echo(text)
 
 
-@jobs.command()
+@jobs.command(short_help="Launch failed jobs again.")
 @click.argument("names", nargs=-1, metavar="[JOB_OR_SESSION]...")
 @_common
 @click.option(
@@ -180,7 +180,7 @@ def retry(  # noqa: PLR0913  # one parameter for each option
         return finish(transport, ended, as_json=as_json)
 
 
-@jobs.command()
+@jobs.command(short_help="End jobs that wait or run.")
 @click.argument("names", nargs=-1, metavar="[JOB_OR_SESSION]...")
 @click.option("--all", "everything", is_flag=True, help="All that are waiting or running.")
 @_common

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 30
 _MOST_LOGS = 5
+_LONGEST_REMARK = 120
 _COLOURS = {
     JobState.WAITING: "dim",
     JobState.LAUNCHING: "cyan",
@@ -95,17 +96,28 @@ def table_of(
     if limit is not None and len(ordered) > limit:
         caption += f" ({len(ordered) - limit} not shown)"
     table = Table(caption=caption, caption_justify="left")
-    for name in ("job", "session", "command", "state", "on the server", "workflow", "remark"):
-        table.add_column(name)
+    for name in ("job", "session", "command", "state", "workflow", "remark"):
+        # What is needed to name a job elsewhere is never cut; the remark takes what is left.
+        table.add_column(name, no_wrap=name != "remark", overflow="fold")
     for job in ordered[:limit]:
         remark = (remarks or {}).get(job.job_id, job.reason)
         # Text: what a server says must not be read as markup.
         table.add_row(
             str(job.job_id), Text(job.session_label), Text(job.command),
-            Text(job.state.value, style=_COLOURS[job.state]), Text(job.run_status),
-            job.workflow_id, Text(" ".join(remark.split())[:100]),
+            Text(job.state.value, style=_COLOURS[job.state]), job.workflow_id,
+            Text(_short(remark or _on_the_server(job))),
         )  # fmt: skip
     return table
+
+
+def _on_the_server(job: Job) -> str:
+    """Return what the service says of a job that is under way; an end is told by the state."""
+    return "" if job.state.is_over else job.run_status
+
+
+def _short(remark: str) -> str:
+    text = " ".join(remark.split())
+    return text if len(text) <= _LONGEST_REMARK else f"{text[:_LONGEST_REMARK]} ..."
 
 
 def finish(transport: Transport, jobs: Sequence[Job], *, as_json: bool) -> int:

@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xnat_client.cli.launch_project import launch_on_project
 from xnat_client.cli.server_options import json_option, open_server, print_json, server_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from xnat_client.commands_registry import AvailableWrapper
     from xnat_client.jobs.driver import DriveSettings
     from xnat_client.jobs.model import Job
     from xnat_client.jobs.store import JobStore
     from xnat_client.jobs.work import Work
+    from xnat_client.sessions import Session
     from xnat_client.transport import Transport
 
 HELP = "Run a command of the Container Service on sessions."
@@ -61,6 +66,10 @@ how the runs ended; without, only that they were accepted. See also: winxnat job
     "resource!=BIDS; repeatable, all must hold.",
 )  # fmt: skip
 @click.option("--all", "all_sessions", is_flag=True, help="All sessions of the project.")
+@click.option(
+    "--on-project", is_flag=True,
+    help="Run it once, on the project as a whole: winqc-project, bids-assemble. Not kept as a job.",
+)  # fmt: skip
 @click.option("--wrapper", help="Name of the wrapper, if the command fits in several ways.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A further input.")
 @click.option(
@@ -74,7 +83,7 @@ how the runs ended; without, only that they were accepted. See also: winxnat job
     "--state", "state_path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Where jobs are remembered [WINXNAT_JOBS, or a file in the user's state folder].",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Find command and sessions, but launch nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be launched, and launch nothing.")
 @json_option
 @server_options
 def launch(  # noqa: PLR0913  # one parameter for each option
@@ -84,6 +93,7 @@ def launch(  # noqa: PLR0913  # one parameter for each option
     sessions: tuple[str, ...],
     conditions: tuple[str, ...],
     all_sessions: bool,
+    on_project: bool,
     wrapper: str | None,
     params: tuple[str, ...],
     max_running: int,
@@ -100,8 +110,19 @@ def launch(  # noqa: PLR0913  # one parameter for each option
     # Imported here so that the help is quick.
     from xnat_client.jobs.driver import DriveSettings  # noqa: PLC0415  # see above
 
+    if on_project:
+        if sessions or conditions or all_sessions or again:
+            raise click.UsageError("--on-project is about no session: leave out what names some.")
+        with open_server(server, user) as opened:
+            return launch_on_project(
+                opened.transport, project, command, wrapper, _parse(params), watch=watch,
+                timeout_s=timeout, dry_run=dry_run, as_json=as_json,
+            )  # fmt: skip
     if not (sessions or conditions or all_sessions) or (sessions and all_sessions):
-        raise click.UsageError("Say which sessions: --session (repeatable), --where or --all.")
+        raise click.UsageError(
+            "Say which sessions: --session (repeatable), --where or --all; or --on-project for a "
+            "command that runs on a project as a whole."
+        )
     wanted = _Wanted(
         command, project, sessions, conditions, wrapper, _parse(params), state_path, dry_run,
         as_json,
@@ -134,18 +155,7 @@ def _run(transport: Transport, wanted: _Wanted, settings: DriveSettings) -> int:
     check_parameters(transport, wrappers, wanted.parameters)
     fitting = [session for session in chosen if session.xsi_type in wrappers]
     if wanted.dry_run:
-        for session in fitting:
-            found = wrappers[session.xsi_type]
-            _print(
-                {
-                    "command": found.command_name, "wrapper": found.wrapper_name,
-                    "image": found.image, "project_id": wanted.project,
-                    "session_label": session.label, "session_id": session.session_id,
-                    "parameters": wanted.parameters, "dry_run": True,
-                },
-                "Would launch",
-                as_json=wanted.as_json,
-            )  # fmt: skip
+        _tell_plan(transport, wanted, fitting, wrappers, again=settings.again)
         return 0
     if len(fitting) < len(chosen):
         left = len(chosen) - len(fitting)
@@ -159,6 +169,44 @@ def _run(transport: Transport, wanted: _Wanted, settings: DriveSettings) -> int:
             transport, store, work, settings, as_json=wanted.as_json, quiet=wanted.is_single
         )
     return _end(transport, work, jobs, wanted, watch=settings.watch)
+
+
+def _tell_plan(
+    transport: Transport,
+    wanted: _Wanted,
+    sessions: Sequence[Session],
+    wrappers: Mapping[str, AvailableWrapper],
+    *,
+    again: bool,
+) -> None:
+    """Print what would be launched, by what is remembered; the server's files are not compared."""
+    from xnat_client.jobs.model import JobState  # noqa: PLC0415  # keeps `--help` quick
+    from xnat_client.jobs.store import JobStore, default_path  # noqa: PLC0415  # see above
+
+    states: dict[str, JobState] = {}
+    path = wanted.state_path or default_path()
+    if path.exists():
+        with JobStore(path) as store:
+            for job in store.jobs(server=transport.url, project_id=wanted.project):
+                key = (job.session_id, job.command, job.wrapper, sorted(job.parameters.items()))
+                states[repr(key)] = job.state
+    parameters = sorted(wanted.parameters.items())
+    for session in sessions:
+        found = wrappers[session.xsi_type]
+        key = (session.session_id, found.command_name, found.wrapper_name, parameters)
+        state = states.get(repr(key))
+        word = "Would launch"
+        if state is JobState.DONE and not again:
+            word = "Done before, would launch only if files changed since"
+        elif state in (JobState.RUNNING, JobState.LAUNCHING):
+            word = "Under way, would not launch"
+        document: dict[str, object] = {
+            "command": found.command_name, "wrapper": found.wrapper_name, "image": found.image,
+            "project_id": wanted.project, "session_label": session.label,
+            "session_id": session.session_id, "parameters": wanted.parameters, "dry_run": True,
+            "remembered": state.value if state else "",
+        }  # fmt: skip
+        _print(document, word, as_json=wanted.as_json)
 
 
 def drive_shown(  # noqa: PLR0913  # what a driver takes, and how it is shown

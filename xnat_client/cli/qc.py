@@ -32,9 +32,10 @@ def qc() -> None:
 
 
 @qc.command(
+    short_help="Make the group page of local folders.",
     help="""Make the group page of local FOLDERS that hold records of winqc or MRIQC.
 
-Writes group.html, group.tsv and verdicts.json into OUT_DIR. Works without a server."""
+Writes group.html, group.tsv and verdicts.json into OUT_DIR. Works without a server.""",
 )
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", "out_dir", required=True, type=click.Path(path_type=Path))
@@ -61,10 +62,11 @@ def group(
 
 
 @qc.command(
+    short_help="Make the group page of a project.",
     help="""Make the group page of a project from its sessions' WINQC and MRIQC resources.
 
 It is stored as the project's resource QC_GROUP, in place of an earlier one. With --dry-run nothing
-is stored; with --out the files are written into a folder as well."""
+is stored; with --out the files are written into a folder as well.""",
 )
 @click.option("--project", required=True, help="ID of the project.")
 @click.option("--out", "out_dir", type=click.Path(path_type=Path), help="Folder for a copy.")
@@ -151,9 +153,10 @@ def values(  # noqa: PLR0913  # one parameter for each option
 
 
 @qc.command(
+    short_help="Add your rating of an image.",
     help="""Add your rating of IMAGE (its name on the group page) to a project.
 
-Ratings are kept apart from measured values; a later one stands beside an earlier one."""
+Ratings are kept apart from measured values; a later one stands beside an earlier one.""",
 )
 @click.argument("image")
 @click.option("--project", required=True, help="ID of the project.")

@@ -34,10 +34,11 @@ def require_sendable(plan: Plan) -> None:
     """Raise ``BadInputError`` with the first problem of a plan, or if it sends nothing."""
     rows = plan.problem_rows
     if rows:
-        more = len(rows) - 1
-        others = f" {more} more rows have problems; --dry-run lists them." if more else ""
+        more, first = len(rows) - 1, rows[0].problems[0].rstrip(".")
+        others = f" {more} more rows have problems." if more else ""
         raise BadInputError(
-            f"Nothing was sent. Row {rows[0].number} of the plan: {rows[0].problems[0]}.{others}"
+            f"Nothing was sent. Row {rows[0].number} of the plan: {first}.{others} "
+            "--dry-run lists all, with --show-paths also their files."
         )
     if not plan.sent_rows:
         raise BadInputError(
@@ -238,9 +239,9 @@ class Output:
         confirmed = [one for one in receipt.sessions if one.outcome is Outcome.CONFIRMED]
         size = size_text(sum(one.size_bytes for one in confirmed))
         files = sum(one.files for one in confirmed)
-        proof = (
-            "" if files > receipt.files_confirmed else ", each found on the server by size and MD5"
-        )
+        # Where nothing is confirmed, nothing was found.
+        proved = 0 < files <= receipt.files_confirmed
+        proof = ", each found on the server by size and MD5" if proved else ""
         click.echo(
             f"{len(confirmed)} of {len(receipt.sessions)} confirmed: {files} files, {size}{proof}; "
             f"{receipt.files_sent} were sent now. {left_out} rows of the plan were left out. "

@@ -62,7 +62,9 @@ def check_parameters(
     """
     for wrapper in {one.wrapper_id: one for one in wrappers.values()}.values():
         if wrapper.root_input in parameters:
-            raise UsageError(f"Parameter {wrapper.root_input} is the session itself. Leave it out.")
+            raise UsageError(
+                f"Parameter {wrapper.root_input} is what the command runs on. Leave it out."
+            )
         known = find_outputs(transport, wrapper).inputs
         unknown = sorted(set(parameters) - (known or set(parameters)))
         if unknown:

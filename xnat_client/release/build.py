@@ -132,6 +132,7 @@ def build_release(  # noqa: PLR0913  # where, what, who, and how it is told
             raise RefusedByPolicyError(
                 "No session of the project may be in this release, so nothing was built: "
                 + _reasons(plan)
+                + " Consent is put on record by 'winxnat share consent import'."
             )
         _tidy(frame)
         study_secrets = _study_secrets(frame, plan)

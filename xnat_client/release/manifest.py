@@ -176,7 +176,8 @@ def verify(root: Path, expected: str = "") -> list[Problem]:
         data = (root / MANIFEST_NAME).read_bytes()
         listed, digest = _read(data), hashlib.sha256(data).hexdigest()
     except (OSError, ValueError, KeyError, TypeError):
-        return [Problem("cannot be read, or is no manifest of this form", MANIFEST_NAME)]
+        text = "cannot be read, or is no manifest of this form; name the folder of a release"
+        return [Problem(text, MANIFEST_NAME)]
     problems = []
     if expected and digest != expected.strip().lower():
         problems.append(Problem("is not that of the release asked about", MANIFEST_NAME))

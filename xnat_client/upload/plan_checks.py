@@ -143,7 +143,10 @@ def _check_case(
 
 def _check_session(rows: list[Row], findings: Findings) -> None:
     if len({row.subject for row in rows}) > 1:
-        findings.problem(rows, "the session label is given to two subjects")
+        findings.problem(
+            rows, "the session label is given to two subjects; labels of sessions are unique in a "
+            "project: use --session '{subject}_{session}', or other labels",
+        )  # fmt: skip
     dicom = [row for row in rows if row.is_dicom]
     images = [image for row in dicom if row.unit for image in row.unit.images]
     if len({image.patient for image in images}) > 1:

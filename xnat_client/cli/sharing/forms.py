@@ -37,7 +37,9 @@ def add_forms(work: Acting, *, file: Path) -> None:
             forms.add_form(session, work.actor, scope, now=now)
     names = [f"{scope.form_id} {scope.version}" for scope in scopes]
     text = "\n".join(f"on record: {name}" for name in names)
-    work.show({"forms": names}, f"{text}\nThe officer accepts them with 'share form accept'.")
+    work.show(
+        {"forms": names}, f"{text}\nThe officer accepts each with 'winxnat share form accept'."
+    )
 
 
 @form.command("accept", help="Accept a version of a form as sufficient; the officer decides.")

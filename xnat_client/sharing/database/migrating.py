@@ -112,6 +112,26 @@ def _bring_up_to_date(engine: sa.Engine, *, create: bool) -> None:
         )
     if found != HEAD:
         _migrate(engine)
+    else:
+        _require_columns(engine)
+
+
+def _require_columns(engine: sa.Engine) -> None:
+    """Refuse records that carry this revision's number but not its columns.
+
+    The initial migration is made again until the first site has records, so an unreleased
+    version may have left such ones.
+    """
+    there = sa.inspect(engine).get_multi_columns()
+    for table in tables.Base.metadata.sorted_tables:
+        names = {column["name"] for column in there.get((None, table.name), [])}
+        lacking = sorted(column.name for column in table.columns if column.name not in names)
+        if lacking:
+            raise UsageError(
+                "The sharing records were made by an unreleased version of winxnat: table "
+                f"{table.name} lacks {', '.join(lacking)}. Go on with that version, or name "
+                "another folder with --home and make new records with 'winxnat share init'."
+            )
 
 
 def _with_driver(url: str) -> str:

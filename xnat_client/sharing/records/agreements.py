@@ -147,7 +147,10 @@ def legal_text(session: Session, agreement_id: str, version: str) -> Agreement:
     for row in _all(session, agreement_id):
         if row.version == version and row.legal:
             return row
-    raise NotFoundError(f"The records have no agreement {agreement_id} version {version}.")
+    raise NotFoundError(
+        f"The records have no agreement {agreement_id} version {version}. The officer puts it on "
+        "record (winxnat share agreement add FILE)."
+    )
 
 
 def current_text(session: Session, agreement_id: str, now: datetime) -> Agreement | None:

@@ -360,10 +360,12 @@ def require_role(session: Session, actor: Actor, study_pk: int | None, now: date
     """
     if actor.role in roles_of(session, actor.person_id, study_pk, now):
         return
+    # The study's number, never its project: this may be read by people of no study.
     where = "for the site" if study_pk is None else f"for study {study_pk}"
     raise NotAllowedError(
         f"Person {actor.person_id} does not have the role {actor.role.value} {where}. "
-        "Act in a role you have, or ask the officer for it."
+        "Act in a role you have, or have it given (winxnat share person give): study-team by the "
+        "lead or the administrator, the roles of those who decide by the officer."
     )
 
 
