@@ -22,9 +22,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import itertools
 import json
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 COPY_BYTES = 1024 * 1024
 """How much is read or written at once."""
 
+_NUMBERS = itertools.count(1)
+"""Names of received files. No other process uses the folder, and earlier ones' files are removed
+when it starts."""
 _WAIT_S = 0.005
 _WAITS = 400
 
@@ -53,7 +56,7 @@ class IncomingFile:
     """A file being received: its bytes, counted and digested as they come."""
 
     def __init__(self, folder: str) -> None:
-        self.name = f"{os.getpid()}/{secrets.token_hex(16)}"
+        self.name = f"{os.getpid()}/{next(_NUMBERS)}"
         """Where the bytes are until the file is placed, below the incoming folder."""
         self.size = 0
         self.kept = False
@@ -197,7 +200,7 @@ class FileChanges:
         target = f"{top}/{folder}/{path}"
         part = os.path.dirname(target)  # noqa: PTH120 - text, see above
         while part not in self._checked and part != top:
-            if os.path.lexists(part) and not _is_folder(part) and part not in self._going:
+            if _is_folder(part) is False and part not in self._going:
                 raise conflict(f"A file that no resource knows of is in the way of '{path}'.")
             self._checked.add(part)
             part = os.path.dirname(part)  # noqa: PTH120 - same
@@ -225,11 +228,12 @@ class FileChanges:
             _forget_steps(self._store)
 
 
-def _is_folder(path: str) -> bool:
+def _is_folder(path: str) -> bool | None:
+    """Return whether it is one; None when there is nothing."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 @contextmanager
@@ -246,8 +250,8 @@ def change_files(store: Store, settings: Settings) -> Iterator[FileChanges]:
     with store.exclusive(), full_disk_is_507():
         if store.connection.in_transaction:
             raise RuntimeError("Files can be changed in an outermost transaction only.")
-        _finish(store, settings)  # what a full disk once kept from being done
         with store.write():
+            _finish(store, settings)  # what a full disk once kept from being done
             changes = FileChanges(store, settings)
             yield changes
             changes.write_down()

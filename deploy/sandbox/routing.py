@@ -1,8 +1,8 @@
 """How handlers are announced: each part of the server fills a ``Routes`` table.
 
 Handlers are plain functions of a ``Call``; they run in worker threads, so that the event loop
-only moves bytes. Handlers of large bodies are asynchronous and marked so. Not here: what the
-paths mean.
+only moves bytes (and stores small files, ``upload_batches``). Handlers of large bodies are
+asynchronous and marked so. Not here: what the paths mean.
 """
 
 from __future__ import annotations

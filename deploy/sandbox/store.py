@@ -190,6 +190,20 @@ class Store:
             yield
 
     @contextmanager
+    def exclusive_now(self) -> Iterator[bool]:
+        """Do what ``exclusive`` does if no thread is writing; tell whether, and never wait."""
+        is_free = self._write_lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._write_lock.release()
+
+    def leave_checkpoints_to_others(self) -> None:
+        """Have this thread's commits never wait for the disk; other threads' sometimes must."""
+        self.connection.execute("PRAGMA wal_autocheckpoint=0")
+
+    @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction: committed at the end, rolled back on any exception.
 

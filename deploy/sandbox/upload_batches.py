@@ -1,15 +1,20 @@
-"""Small files stored many at once: those that wait while others are stored share a transaction.
+"""Small files stored many at once: those that come while others are stored share a transaction.
 
 To begin and end a transaction, and to change from one thread to another, costs more than to store
-a small file. Each is answered when it is stored for good, as if it had come alone; one that is
-refused leaves the others as they are. Not here: what is stored, and by which rules (``uploads``).
+a small file. So the event loop stores them itself, unless it would have to wait: for another thread
+that is writing, or for a slow disk. Then a thread does. Each is answered when it is stored for
+good, as if it had come alone; one that is refused leaves the others as they are.
+
+Not here: what is stored, and by which rules (``uploads``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -34,31 +39,47 @@ if TYPE_CHECKING:
 ENOUGH = 32
 """With so many bodies, of at most 1 MiB each, no more are waited for."""
 
+QUICK_BYTES = 128 * 1024
+"""Longer bodies are digested and written in threads, while the event loop receives others."""
+TURN_BYTES = 4 * 1024 * 1024
+"""What the event loop writes at once, in some milliseconds."""
+TURNS = 128
+"""After so many of the event loop the thread takes one. Its connection to the database is the one
+that, when much was written, brings it into the main file and waits for the disk."""
+SLOW_S = 0.05
+"""After a turn that took longer, since the disk is busy, the thread takes one too."""
+
 
 @dataclass(slots=True)
 class _Job:
     """One upload: what came, and what became of it."""
 
     call: Call
-    body: bytes
+    pieces: Sequence[bytes]
+    size: int
     answered: asyncio.Future[Outcome]
     asked: Upload | None = None
+    incoming: IncomingFiles | None = None
     files: Received = field(default_factory=list)
     outcome: Outcome | None = None
     error: Exception | None = None
 
 
 class UploadBatches:
-    """The thread that stores the small files of one site."""
+    """What stores the small files of one site: the event loop itself, or a thread for it."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._arrived: list[_Job] = []
+        self._handed_over = 0
+        self._turns = 0
         self._waiting: SimpleQueue[list[_Job] | None] = SimpleQueue()
+        self._receivers = ThreadPoolExecutor(2, thread_name_prefix="receivers")
         self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
 
     def start(self) -> None:
-        """Begin to store."""
+        """Begin to store; to be called in the event loop."""
+        self._site.store.leave_checkpoints_to_others()
         self._thread.start()
         self._site.on_stop.append(self.stop)
 
@@ -66,9 +87,12 @@ class UploadBatches:
         """Store what waits, and end."""
         self._waiting.put(None)
         self._thread.join()
+        self._receivers.shutdown()
 
-    async def store(self, call: Call, body: bytes) -> Outcome:
-        """Store one file; return what became of it.
+    # In the event loop ------------------------------------------------------------------------
+
+    async def store(self, call: Call, pieces: Sequence[bytes]) -> Outcome:
+        """Store one file, whose body is in pieces; return what became of it.
 
         Raises
         ------
@@ -76,16 +100,41 @@ class UploadBatches:
             It was refused.
         """
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Outcome] = loop.create_future()
+        job = _Job(call, pieces, sum(map(len, pieces)), loop.create_future())
+        if job.size > QUICK_BYTES:
+            await loop.run_in_executor(self._receivers, self._receive, job)
         if not self._arrived:
-            loop.call_soon(self._hand_over)
-        self._arrived.append(_Job(call, body, answered))
-        return await answered
+            loop.call_soon(self._take)
+        self._arrived.append(job)
+        return await job.answered
 
-    def _hand_over(self) -> None:
-        """Give the thread all that arrived in this turn of the event loop, waking it once."""
+    def _take(self) -> None:
+        """Store all that arrived in this turn of the event loop, or have the thread do so."""
         arrived, self._arrived = self._arrived, []
+        if self._is_quick(arrived):
+            with self._site.store.exclusive_now() as is_free:
+                if is_free:
+                    began = time.monotonic()
+                    self._store_all(arrived)
+                    _answer(arrived)
+                    is_slow = time.monotonic() - began > SLOW_S
+                    self._turns = TURNS if is_slow else self._turns + 1
+                    return
+        self._turns = 0
+        self._handed_over += len(arrived)
         self._waiting.put(arrived)
+
+    def _is_quick(self, jobs: Sequence[_Job]) -> bool:
+        """Return whether to store these here takes no longer than to hand them over."""
+        return (
+            not self._handed_over
+            and self._turns < TURNS
+            and sum(job.size for job in jobs if job.incoming is None) <= TURN_BYTES
+        )
+
+    def _take_back(self, jobs: Sequence[_Job]) -> None:
+        self._handed_over -= len(jobs)
+        _answer(jobs)
 
     # In the thread ----------------------------------------------------------------------------
 
@@ -93,17 +142,9 @@ class UploadBatches:
         ended = False
         while not ended:
             jobs, ended = self._next_jobs()
-            if not jobs:
-                continue
-            try:
-                with ExitStack() as stack:
-                    for job in jobs:
-                        self._receive(job, stack)
-                    self._store([job for job in jobs if job.error is None])
-            except Exception as error:  # noqa: BLE001 - the thread must outlive every request
-                for job in jobs:
-                    job.error = job.error or error
-            jobs[0].answered.get_loop().call_soon_threadsafe(_answer, jobs)
+            if jobs:
+                self._store_all(jobs)
+                jobs[0].answered.get_loop().call_soon_threadsafe(self._take_back, jobs)
 
     def _next_jobs(self) -> tuple[list[_Job], bool]:
         """Wait for a job; return all that are there, and whether none will come any more."""
@@ -119,17 +160,33 @@ class UploadBatches:
                 return jobs, False
         return jobs, True
 
-    def _receive(self, job: _Job, stack: ExitStack) -> None:
+    # In any of them ---------------------------------------------------------------------------
+
+    def _store_all(self, jobs: Sequence[_Job]) -> None:
+        try:
+            with ExitStack() as stack:
+                for job in jobs:
+                    if job.incoming is None and job.error is None:
+                        self._receive(job)
+                    if job.incoming is not None:
+                        stack.enter_context(job.incoming)
+                self._store([job for job in jobs if job.error is None])
+        except Exception as error:  # noqa: BLE001 - it is raised where the requests are answered
+            for job in jobs:
+                job.error = job.error or error
+
+    def _receive(self, job: _Job) -> None:
         """Refuse what can be refused; write the body into a file of its own."""
         ACTING_LOGIN.set(job.call.user.login)
         try:
             job.asked = check_upload(job.call)
-            incoming = stack.enter_context(IncomingFiles(self._site.settings))
-            received = incoming.new()
+            job.incoming = IncomingFiles(self._site.settings)
+            received = job.incoming.new()
             with full_disk_is_507():
-                received.write(job.body)
+                for piece in job.pieces:
+                    received.write(piece)
             received.close()
-            job.files = prepared_files(job.asked, [("", received)], incoming)
+            job.files = prepared_files(job.asked, [("", received)], job.incoming)
         except Exception as error:  # noqa: BLE001 - it is raised where the request is answered
             job.error = error
 

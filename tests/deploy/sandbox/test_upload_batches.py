@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from deploy.sandbox.settings import Settings
+from deploy.sandbox.store import Store
 from tests.deploy.sandbox.conftest import Api, Study
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -81,6 +85,73 @@ def test_one_name_at_once_is_stored_once(sandbox: Any, admin: Api, study: Study)
     kept = admin.get(path).content
     assert [number for number, text in enumerate(answers) if not text] == [int(kept)]
     assert _digests(admin, f"{study.session_path}/resources/ONE") == {"same": _md5(kept)}
+
+
+@pytest.mark.parametrize("size", [1, 2047, 131_072, 131_073, 1_000_000, 1_048_576, 1_048_577])
+def test_every_size_is_kept_whole(admin: Api, study: Study, size: int) -> None:
+    """Whichever thread digests and writes it, a file is what was sent, and so is its digest."""
+    content = hashlib.shake_128(b"%d" % size).digest(size)
+    path = f"{study.session_path}/resources/SIZES"
+
+    assert _put(admin, f"{path}/files/{size}", content).status_code == 200
+
+    assert admin.get(f"{path}/files/{size}").content == content
+    assert _digests(admin, path)[str(size)] == _md5(content)
+
+
+@pytest.mark.parametrize("size", [1000, 200_000])
+def test_what_is_refused_leaves_no_bytes(
+    sandbox: Any, admin: Api, make_user: Any, study: Study, size: int
+) -> None:
+    """Bytes that nobody may store, or that have no place, are not kept on the disk."""
+    reader = make_user(**{study.project: "collaborator"})
+    base = f"{study.session_path}/resources/REFUSED/files"
+    answers = [
+        _put(api, f"{base}/{name}", b"x" * size).status_code
+        for api, name in ((admin, "a"), (reader, "b"), (admin, "a/below"), (admin, "a"))
+    ]
+
+    assert answers == [200, 403, 409, 200]
+    assert list(_digests(admin, f"{study.session_path}/resources/REFUSED")) == ["a"]
+    assert not any(path.is_file() for path in Settings(sandbox.root).incoming_dir.rglob("*"))
+
+
+def test_the_database_log_stays_short(fresh_sandbox: Any) -> None:
+    """Uploads one by one bring what they wrote into the database's main file in the end.
+
+    SQLite does so after 1,000 pages of 4 KiB; each upload writes six of them. Twice as much is let
+    stand, since not every upload may wait for the disk.
+    """
+    with Api(fresh_sandbox.url, "admin", fresh_sandbox.admin_password) as admin:
+        admin.made("/data/projects/P", xsiType="xnat:projectData")
+        base = "/data/projects/P/resources/R/files"
+        assert {_put(admin, f"{base}/{n}").status_code for n in range(500)} == {200}
+
+    log = Path(f"{Settings(fresh_sandbox.root).database_path}-wal")
+    assert log.stat().st_size < 2 * 1000 * 4096
+
+
+def test_to_ask_for_the_writers_place_takes_no_time(tmp_path: Path) -> None:
+    """Who may not wait learns at once that another thread writes, and has it when none does."""
+    store = Store(tmp_path / "db")
+    begun, ended = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.write():
+            begun.set()
+            ended.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait(10)
+    with store.exclusive_now() as while_written:
+        pass
+    ended.set()
+    thread.join()
+    with store.exclusive_now() as afterwards:
+        pass
+
+    assert [while_written, afterwards] == [False, True]
 
 
 # What was remembered from one upload to the next ------------------------------------------------
