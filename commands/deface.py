@@ -37,7 +37,7 @@ def _wrapper(kind: str, input_type: WrapperInputType, context: str) -> Wrapper:
             ),
         ),
         output_handlers=(
-            resource_handler(_DEFACED, kind, "DEFACED", "NIFTI", "DEFACED"),
+            resource_handler(_DEFACED, kind, "DEFACED", "MIXED", "DEFACED"),
             report_handler(kind, "DEFACE_REPORT"),
         ),
     )

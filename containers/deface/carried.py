@@ -7,6 +7,7 @@ belong together (``dicom_stacks``, ``selection``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import nibabel as nib
@@ -86,16 +87,32 @@ def carry_to_magnitude(
     return Carried(outcome, removed)
 
 
-def carry_to_phase(removed: NDArray[np.bool_], magnitude: Outcome) -> Carried:
-    """Return the cut of a magnitude on its phase image; no picture, as phase has no surface.
+def cut_of_phase(
+    cut: Sequence[NDArray[np.bool_]], empty: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Return what goes of a phase image: all its magnitudes' cuts, and what all of them lack.
+
+    The phase of nothing has no meaning; and where a face was taken out of the magnitudes before,
+    with no cut left to carry, the phase may still have it.
+
+    Parameters
+    ----------
+    cut, empty : sequence of ndarray of bool
+        Of each magnitude on the grid: what was removed, and which voxels hold the fill value.
+    """
+    return np.asarray(np.logical_or.reduce(cut) | np.logical_and.reduce(empty))
+
+
+def outcome_of_phase(removed: NDArray[np.bool_]) -> Outcome:
+    """Return what became of a phase image; no picture, as phase has no surface.
 
     There is no gate yet: the caller adds those on the bytes it writes.
     """
-    outcome = Outcome(
+    return Outcome(
         gates=(),
         fits=(),
         chosen="the cut of the magnitude",
-        has_face=magnitude.has_face,
+        has_face=bool(removed.any()),
         removed=float(removed.mean()),
         result=None,
         mask=None,
@@ -104,7 +121,6 @@ def carry_to_phase(removed: NDArray[np.bool_], magnitude: Outcome) -> Carried:
         after=(),
         slices=None,
     )
-    return Carried(outcome, removed)
 
 
 def _seen_as(volume: Field, reference: Head) -> Head:

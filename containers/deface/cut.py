@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from containers.deface.grids import Matrix, carry, distance_outside, inverse
 from containers.deface.head import Head
-from containers.deface.template import Field, Template
+from containers.deface.template import Field, Grid, Template
 
 BRAIN_MARGIN_MM = 4.0
 """Kept around the brain, wherever the face is thought to be."""
@@ -23,6 +23,7 @@ _STRAY_BRAIN_MM = 20.0
 _NECK_MM = 45.0
 """Height in the template below which shoulders may lie outside the average's neck."""
 _STRAY_GROWTH = 2
+_SLICES_AT_ONCE = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,20 @@ def shell_depth(head: Head, template: Template, matrix: Matrix, *, keep_nasion: 
 
 def full_size(cut: Cut, head: Head) -> NDArray[np.bool_]:
     """Return what goes, on the image's own voxels, axes to the right, front and up."""
-    depth = carry(cut.depth_mm, head.grid, head.full_grid, outside=None)
-    return np.asarray(depth > 0)
+    full = head.full_grid
+    right, front, up = full.origin_mm
+    removed = np.empty(full.shape, bool)
+    # Some slices at a time: distances of all voxels at once would be the step's largest array.
+    for first in range(0, full.shape[2], _SLICES_AT_ONCE):
+        count = min(_SLICES_AT_ONCE, full.shape[2] - first)
+        part = Grid(
+            (full.shape[0], full.shape[1], count),
+            full.spacing_mm,
+            (right, front, up + first * full.spacing_mm[2]),
+        )
+        depth = carry(cut.depth_mm, head.grid, part, outside=None)
+        removed[:, :, first : first + count] = depth > 0
+    return removed
 
 
 def _find_stray(

@@ -33,37 +33,64 @@ _METHOD, _CODES, _FEATURES = 0x00120063, 0x00120064, 0x00280302
 _SMALLEST, _LARGEST = 0x00280106, 0x00280107
 _ICON = 0x00880200
 _GONE = frozenset({_ICON, 0x4FFE0001, 0xFFFAFFFA})
-"""The thumbnail, which shows the face, and signatures, which no longer hold."""
+"""The thumbnail, which may show a face that is no longer in the pixels, and signatures, which no
+longer hold once a mark is added."""
 _OFFSETS = frozenset({0x7FE00001, 0x7FE00002})
 """Tables of places in compressed pixels; there are none once they are unpacked."""
 CHANGED = (
     frozenset({_METHOD, _CODES, _FEATURES, _SMALLEST, _LARGEST, PIXEL_DATA}) | _GONE | _OFFSETS
 )
 """Elements that may differ from the original."""
-_PRIVATE_PIXELS = 0x7FE1
+_PIXEL_GROUPS = range(0x7F00, 0x8000)
+"""Of pixel data: standard, private, retired, and of floats."""
+_PADDING = 0xFFFCFFFC
+_PICTURE_STARTS = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"GIF8", b"II*\0",
+    b"MM\0*",
+)  # fmt: skip
+"""How JPEG, PNG, JPEG 2000 (boxed and bare), GIF and TIFF (both orders) begin."""
+_PART_10_PLACE, _PART_10 = 128, b"DICM"
+_MOST_BYTES_OF_PIXEL = 4
 _WIDE = 32
 _SEQUENCE_END_BYTES = 8
 
 
-def check_file(place: DicomBytes) -> None:
+def check_file(place: DicomBytes, form: PixelForm) -> None:
     """Refuse a file that holds a picture outside its pixel data.
 
     Raises
     ------
     RefusedFileError
-        One stands in a sequence or in a private group for pixels.
+        One stands in a sequence, in another element for pixels, in a private element, or behind
+        the data set. A private element is taken for one if it begins as a picture or a DICOM
+        file does, or is as long as the file's own pixels of 1 to 4 bytes.
     """
-    pixels = place.elements.get(PIXEL_DATA)
     tag = place.encoding.tag_bytes(PIXEL_DATA)
     for each in place.elements.values():
-        if each.tag >> 16 == _PRIVATE_PIXELS and each.tag & 0xFF00:
-            raise RefusedFileError("It holds pixels in a private group, which may show the face.")
-        if each is pixels or each.tag == _ICON:
+        if each.tag in {PIXEL_DATA, _ICON} or each.tag in _OFFSETS:
             continue
-        if tag in place.data[each.value_start : each.stop]:
+        value = place.data[each.value_start : each.stop]
+        group = each.tag >> 16
+        is_name = not each.tag & 0xFFFF or (group % 2 and not each.tag & 0xFF00)
+        if group in _PIXEL_GROUPS and not is_name:  # neither the group's length nor a creator
+            raise RefusedFileError(
+                "It holds other pixels beside its pixel data, which may show the face."
+            )
+        if each.tag == _PADDING and value.strip(b"\0"):
+            raise RefusedFileError("Its padding holds something, which may show the face.")
+        if tag in value or (group % 2 and _is_picture(value, form)):
             raise RefusedFileError(
                 "A second picture stands inside its header, which may show the face."
             )
+
+
+def _is_picture(value: bytes, form: PixelForm) -> bool:
+    pixels = form.rows * form.columns
+    return (
+        value.startswith(_PICTURE_STARTS)
+        or value[_PART_10_PLACE : _PART_10_PLACE + len(_PART_10)] == _PART_10
+        or len(value) in {pixels * size for size in range(1, _MOST_BYTES_OF_PIXEL + 1)}
+    )
 
 
 def defaced_file(
@@ -80,7 +107,7 @@ def defaced_file(
     fill : ndarray, shape (frames, 1, 1)
         Stored number for each frame.
     """
-    changes = _marks(place)
+    changes = _marks(place) | {tag: None for tag in _GONE if tag in place.elements}
     syntax = None
     if place.syntax not in NATIVE:
         syntax = EXPLICIT
@@ -91,7 +118,6 @@ def defaced_file(
         vr = "OW" if form.bits > 8 and syntax else vr  # noqa: PLR2004 - as above
         changes[PIXEL_DATA] = place.encoding.header(PIXEL_DATA, vr, len(words)) + words
     if removed.any():
-        changes |= {tag: None for tag in _GONE if tag in place.elements}
         changes |= _extremes(place, form, np.where(removed, fill, pixels))
     return place.with_changes(changes, syntax)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from containers.archive_catalogs import is_catalog
 from containers.contract import REPORT_DIR_NAME, Accounted, BadInputError
-from containers.deface.carried import carry_to_magnitude, carry_to_phase, mask_of
+from containers.deface.carried import carry_to_magnitude, cut_of_phase, mask_of, outcome_of_phase
 from containers.deface.dicom_bytes import DicomBytes, read_bytes
 from containers.deface.dicom_headers import Frame, NoFrameError, read_frames
 from containers.deface.dicom_output import check_file, defaced_file, file_gates, judge_file
@@ -29,14 +29,14 @@ from containers.deface.images import HeadImage, is_image, read_head_image, write
 from containers.deface.page import verdict
 from containers.deface.pipeline import Outcome, Settings, Tools, deface
 from containers.deface.registration import Reference
-from containers.deface.selection import OWN_RESOURCES
+from containers.deface.selection import OWN_RESOURCES, known_folders
 from containers.scrub_headers.errors import RefusedFileError
 from containers.scrub_headers.gather import looks_like_dicom
 
 _HEAD_BYTES = 140
 _MASKS_DIR_NAME = "masks"
 _KNOWN_FOLDER = re.compile(
-    r"(sub|ses)-[A-Za-z0-9]+|scans|SCANS|resources|RESOURCES|DICOM|secondary|\d{1,6}(-MR\d{1,3})?"
+    r"(sub|ses)-[A-Za-z0-9]+|scans|SCANS|resources|RESOURCES|DICOM|secondary"
 )
 
 
@@ -89,6 +89,16 @@ class _Judged:
     fill: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Magnitude:
+    """A volume of magnitudes: what was removed of it, if it passed, and what was nothing before."""
+
+    volume: Volume
+    outcome: Outcome
+    removed: NDArray[np.bool_] | None
+    empty: NDArray[np.bool_]
+
+
 def find_dicom(folder: Path) -> list[Path]:
     """Return the DICOM files below a folder, in the order of their paths."""
     found = []
@@ -126,7 +136,7 @@ def deface_dicom(
         session.deface_stack(stack, shown)
     targets = _targets(frames, folder)
     _write_all(frames, session.judged, targets, output_dir, result)
-    if frames and not any(frame.is_cleaned for frame in frames) and result.outputs:
+    if result.outputs and not all(frame.is_cleaned for frame in frames):
         result.warnings.append(
             "The DICOM headers still hold identities, and the UIDs are those of the originals: "
             "run scrub-headers on the result before anything is shared."
@@ -158,16 +168,14 @@ def _names(stacks: Sequence[Stack]) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Session:
-    """What the volumes of a run learn from each other."""
+    """What the volumes of a run learn from each other; of another study, nothing."""
 
     tools: Tools
     settings: Settings
     result: DicomResult
-    reference: Reference | None = None
+    references: dict[str, Reference] = field(default_factory=dict)
     judged: list[_Judged] = field(default_factory=list)
-    _magnitudes: list[tuple[Volume, Outcome, NDArray[np.bool_] | None]] = field(
-        default_factory=list
-    )
+    _magnitudes: list[_Magnitude] = field(default_factory=list)
 
     def deface_stack(self, stack: Stack, shown: str) -> None:
         """Deface the volumes of a stack, magnitudes first."""
@@ -188,6 +196,7 @@ class _Session:
     def _deface_magnitude(
         self, volume: Volume, name: str, pixels: Mapping[Path, Pixels], first: Outcome | None
     ) -> Outcome | None:
+        study = volume.frames[0].study
         scratch = self.tools.scratch_dir / "volume.nii"
         write_file(scratch, volume_bytes(volume, pixels))
         try:
@@ -202,36 +211,35 @@ class _Session:
         if carried is not None and not carried.outcome.failed:
             outcome, removed = carried.outcome, carried.removed
         else:
-            outcome = deface(image, self.tools, self.settings, self.reference)
+            outcome = deface(image, self.tools, self.settings, self.references.get(study))
             if outcome.mask is not None:
                 removed = mask_of(outcome)
         self.result.outcomes[name] = outcome
         self.result.warnings += [f"{name}: {note}" for note in image.notes]
-        self._magnitudes.append((volume, outcome, removed))
+        empty = np.asarray(image.stored == image.fill)
+        self._magnitudes.append(_Magnitude(volume, outcome, removed, empty))
         if removed is not None and not outcome.failed:
             fill = _intensity(image, volume)
             self.result.fills[name] = fill
             self.judged.append(_Judged(name, volume, removed, fill))
-            if self.reference is None and outcome.has_face:
-                self.reference = outcome.reference
+            if outcome.reference is not None and outcome.has_face:
+                self.references.setdefault(study, outcome.reference)
         return outcome
 
     def _deface_phase(self, volume: Volume, name: str) -> None:
-        own = [each for each in self._magnitudes if each[0].has_grid_of(volume)]
+        own = [each for each in self._magnitudes if each.volume.has_grid_of(volume)]
         if not own:
             self.result.left_out[name] = (
                 "Left out: a phase image or map without a magnitude image on its grid, from which "
                 "the face's place would come; it is not part of the result."
             )
             return
-        failed = next((outcome for _, outcome, _ in own if outcome.failed), None)
-        masks = [removed for _, _, removed in own if removed is not None]
-        if failed is not None or not masks:
+        cuts = [each.removed for each in own if each.removed is not None]
+        if len(cuts) < len(own) or any(each.outcome.failed for each in own):
             self.result.refused[name] = "Withheld: its magnitude image did not pass."
             return
-        removed = np.logical_or.reduce(masks)
-        faced = next((outcome for _, outcome, _ in own if outcome.has_face), own[0][1])
-        self.result.outcomes[name] = carry_to_phase(removed, faced).outcome
+        removed = cut_of_phase(cuts, [each.empty for each in own])
+        self.result.outcomes[name] = outcome_of_phase(removed)
         self.result.fills[name] = 0.0
         self.judged.append(_Judged(name, volume, removed, 0.0))
 
@@ -241,7 +249,7 @@ def _pixels_of(stack: Stack) -> dict[Path, Pixels]:
     for path, frame in {frame.path: frame for frame in stack.frames}.items():
         content = path.read_bytes()
         place = read_bytes(content)
-        check_file(place)
+        check_file(place, frame.form)
         found[path] = read_pixels(place, frame.form)
     return found
 
@@ -261,7 +269,7 @@ def _targets(frames: Sequence[Frame], folder: Path) -> dict[Path, PurePosixPath]
         if frame.path in targets:
             continue
         parts = frame.path.relative_to(folder).parent.parts
-        parent = PurePosixPath(*(part for part in parts if _KNOWN_FOLDER.fullmatch(part)))
+        parent = PurePosixPath(*known_folders(parts, _KNOWN_FOLDER))
         key = (parent, frame.series_number)
         seen[key] += 1
         name = f"series-{frame.series_number:03d}-{seen[key]:04d}.dcm"
@@ -307,7 +315,7 @@ def _write_all(
             _take_back(written.pop(each.shown), output_dir.parent)
         else:
             result.outputs[each.shown] = tuple(written[each.shown])
-    _forget_taken_back(result, output_dir.parent)
+    forget_taken_back(result, output_dir.parent)
     _write_masks(judged, result, output_dir.parent / REPORT_DIR_NAME / _MASKS_DIR_NAME)
 
 
@@ -346,11 +354,14 @@ def _take_back(outputs: Sequence[str], root: Path) -> None:
         (root / output).unlink(missing_ok=True)
 
 
-def _forget_taken_back(result: DicomResult, root: Path) -> None:
-    """Withdraw a volume that shares a file with one that was taken back."""
-    for shown, outputs in list(result.outputs.items()):
-        if not all((root / output).exists() for output in outputs):
-            _take_back(outputs, root)
-            del result.outputs[shown]
+def forget_taken_back(result: DicomResult, root: Path) -> None:
+    """Withdraw all volumes that share a file with one that was taken back, or with such a one."""
+    while lost := [
+        shown
+        for shown, outputs in result.outputs.items()
+        if not all((root / output).exists() for output in outputs)
+    ]:
+        for shown in lost:
+            _take_back(result.outputs.pop(shown), root)
             del result.outcomes[shown]
             result.refused[shown] = "Withheld: it shares files with an image that did not pass."

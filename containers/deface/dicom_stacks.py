@@ -113,7 +113,15 @@ def _geometry(frame: Frame) -> tuple[object, ...]:
     directions = tuple(round(each, 2) + 0.0 for each in (*frame.across, *frame.down))
     spacing = tuple(round(each, 3) for each in frame.spacing)
     form = frame.form
-    return frame.series, form.rows, form.columns, directions, spacing, frame.is_echo_planar
+    return (
+        frame.study,
+        frame.series,
+        form.rows,
+        form.columns,
+        directions,
+        spacing,
+        frame.is_echo_planar,
+    )
 
 
 def _stack(frames: Sequence[Frame]) -> Stack:

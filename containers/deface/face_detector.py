@@ -46,6 +46,15 @@ class Sightings:
     before: int
     after: int
 
+    @property
+    def says(self) -> str:
+        """Return what this tells of the result, for people."""
+        if self.after:
+            return f"sees a face in {self.after} of {len(VIEWS_DEG)} pictures of the result"
+        if self.before:
+            return "saw a face before and sees none after"
+        return "not informative: it saw no face before either"
+
 
 class FaceDetector:
     """The detector, loaded once.

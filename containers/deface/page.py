@@ -85,6 +85,7 @@ def _section(shown: str, outcome: Outcome) -> str:
     rows = "".join(map(_gate_row, outcome.gates))
     fits = ", ".join(f"{html.escape(fit.name)} {fit.dice:.3f}" for fit in outcome.fits)
     used = f"; used: {html.escape(outcome.chosen)}" if outcome.chosen else ""
+    seen = outcome.sightings.says if outcome.sightings else "did not look"
     return (
         f"<section><h2>{html.escape(shown)}</h2>\n"
         f'<p class="verdict {kind}">{html.escape(verdict(outcome))}</p>\n'
@@ -92,6 +93,7 @@ def _section(shown: str, outcome: Outcome) -> str:
         f"{_pictures('Slices; what goes is red', (outcome.slices,) if outcome.slices else ())}"
         "<table><thead><tr><th>Gate</th><th>Found</th><th>Limit</th><th>Verdict</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>\n<p>Overlap of brains by fit: {fits or 'none'}{used}.</p>"
+        f"<p>Face detector: {seen}.</p>"
         "</section>"
     )
 

@@ -19,7 +19,9 @@ from containers.deface.template import Field, Grid
 VIEWS_DEG = (0.0, 35.0, -35.0, 90.0)
 """Turns to the side: from the front, half from either side, from the right."""
 _STEP_MM = 1.5
-_SMOOTHING = 0.7
+_SMOOTHING_MM = 1.4
+_MARGIN_MM = 15.0
+"""Of air around the image in a picture; the detector finds no face that fills it."""
 _LEVEL = 0.12
 _BRIGHT = 98.0
 
@@ -47,7 +49,10 @@ class Surface:
     """
 
     def __init__(self, volume: Field, grid: Grid, level: float) -> None:
-        self._volume, self._grid, self._level = volume, grid, level
+        # Smoothed once and not in each view: a blur alike in all directions may come first.
+        blur = [_SMOOTHING_MM / step for step in grid.spacing_mm]
+        self._volume: Field = ndimage.gaussian_filter(volume, blur, truncate=3.0)
+        self._grid, self._level = grid, level
         self._drawn: dict[float, NDArray[np.uint8]] = {}
 
     def view(self, angle_deg: float) -> NDArray[np.uint8]:
@@ -105,17 +110,17 @@ def _slice(volume: Field, cut: NDArray[np.bool_], grid: Grid, axis: int, place: 
 def _turned(volume: Field, grid: Grid, angle_deg: float) -> Field:
     """Return the head turned about its vertical axis, on a grid of equal steps."""
     extent = np.array(grid.shape) * grid.spacing_mm
-    side = float(np.hypot(extent[0], extent[1]))
-    size = (int(side / _STEP_MM), int(side / _STEP_MM), int(extent[2] / _STEP_MM))
-    middle = np.array(grid.origin_mm) + extent / 2
-    start = [middle[0] - side / 2, middle[1] - side / 2, grid.origin_mm[2]]
-    onto = Grid((size[0], size[1], size[2]), (_STEP_MM,) * 3, (start[0], start[1], start[2]))
     angle = np.deg2rad(angle_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    wide, deep = abs(turn.T) @ extent[:2] + 2 * _MARGIN_MM
+    size = (int(wide / _STEP_MM), int(deep / _STEP_MM), int(extent[2] / _STEP_MM))
+    middle = np.array(grid.origin_mm) + extent / 2
+    start = (middle[0] - wide / 2, middle[1] - deep / 2, grid.origin_mm[2])
+    onto = Grid(size, (_STEP_MM,) * 3, start)
     matrix = np.eye(4)
-    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:2, :2] = turn
     matrix[:3, 3] = middle - matrix[:3, :3] @ middle
-    smoothed: Field = ndimage.gaussian_filter(carry(volume, grid, onto, matrix), _SMOOTHING)
-    return smoothed
+    return carry(volume, grid, onto, matrix)
 
 
 def _front(volume: Field, level: float) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -16,8 +17,10 @@ from containers.deface.images import SUFFIXES, is_image
 _BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)")
 _KNOWN_FOLDER = re.compile(
     r"(sub|ses)-[A-Za-z0-9]+|anat|func|fmap|dwi|perf|pet|ct|bids|BIDS|scans|SCANS|resources"
-    r"|RESOURCES|NIFTI|NIFTI_RAW|\d{1,6}"
+    r"|RESOURCES|NIFTI|NIFTI_RAW"
 )
+_SCAN_FOLDERS = frozenset({"scans", "SCANS"})
+_SCAN_ID = re.compile(r"\d{1,6}(-MR\d{1,3})?")
 _NO_FACE = MappingProxyType(
     {
         "functional": {"bold", "sbref", "cbv"},
@@ -99,6 +102,18 @@ def find_images(folder: Path) -> list[Found]:
     return [_found(folder, path, number) for number, path in enumerate(paths, start=1)]
 
 
+def known_folders(parts: Sequence[str], known: re.Pattern[str]) -> Iterator[str]:
+    """Yield the folders whose names are no person's.
+
+    A number stands for a scan below ``SCANS``; elsewhere it may be a birth date or a patient's.
+    """
+    above = ""
+    for part in parts:
+        if known.fullmatch(part) or (above in _SCAN_FOLDERS and _SCAN_ID.fullmatch(part)):
+            yield part
+        above = part
+
+
 def stem(name: str) -> str:
     """Return a file's name without the ending of NIfTI."""
     ending = next(each for each in reversed(SUFFIXES) if name.lower().endswith(each))
@@ -125,9 +140,7 @@ def read_sidecar(path: Path) -> dict[str, object]:
 def _found(folder: Path, path: Path, number: int) -> Found:
     own_stem = stem(path.name)
     matched = _BIDS_NAME.fullmatch(own_stem)
-    parents = [
-        part for part in path.relative_to(folder).parent.parts if _KNOWN_FOLDER.fullmatch(part)
-    ]
+    parents = list(known_folders(path.relative_to(folder).parent.parts, _KNOWN_FOLDER))
     ending = path.name[len(own_stem) :].lower()
     name = path.name if matched else f"image-{number:03d}{ending}"
     suffix = matched["suffix"] if matched else ""

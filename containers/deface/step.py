@@ -24,7 +24,7 @@ from containers.contract import (
 from containers.deface.dicom_run import DicomResult, deface_dicom, find_dicom
 from containers.deface.gates import NORMAL, STRICT
 from containers.deface.images import write_file
-from containers.deface.nifti_run import NO_MAGNITUDE, NiftiSession
+from containers.deface.nifti_run import NO_MAGNITUDE, NiftiSession, file_as_it_was
 from containers.deface.page import verdict, write_page
 from containers.deface.pipeline import Outcome, Settings, Tools
 from containers.deface.review_files import digest_of_result, write_pictures
@@ -36,7 +36,16 @@ from qc.brain_mask import BrainMaskError, BrainMaskNetwork
 RESULT_DIR_NAME = "defaced"
 RESULT_FILE_NAME = "deface.json"
 PAGE_FILE_NAME = "report.html"
-_TOOLS = ("SimpleITK", "niimath", "onnxruntime", "numpy", "scipy", "nibabel", "pydicom")
+_TOOLS = (
+    "SimpleITK",
+    "niimath",
+    "onnxruntime",
+    "dlib-bin",
+    "numpy",
+    "scipy",
+    "nibabel",
+    "pydicom",
+)
 _LIMITS = {"normal": NORMAL, "strict": STRICT}
 _FORMATS = ("auto", "nifti", "dicom", "both")
 
@@ -185,7 +194,12 @@ def _write_result(found: Found, outcome: Outcome, output_dir: Path) -> tuple[str
         )
     assert outcome.result is not None  # noqa: S101 - the caller has looked
     assert outcome.mask is not None  # noqa: S101 - as above
-    write_file(target, outcome.result)
+    same = file_as_it_was(found.path, outcome.result)
+    if same is None:
+        write_file(target, outcome.result)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(same)
     write_file(mask, outcome.mask)
     sidecar.write_text(with_method(read_sidecar(sidecar_of(found.path))), encoding="utf-8")
     return tuple(path.relative_to(output_dir).as_posix() for path in (target, mask, sidecar))
@@ -285,6 +299,7 @@ def _image_json(shown: str, outcome: Outcome) -> dict[str, object]:
         "share_removed": round(outcome.removed, 5),
         "fits": [{"name": fit.name, "dice": round(fit.dice, 4)} for fit in outcome.fits],
         "used": outcome.chosen,
+        "face_detector": outcome.sightings.says if outcome.sightings else "did not look",
         "gates": [
             {
                 "name": each.name,

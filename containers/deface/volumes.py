@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from containers.contract import BadInputError
-from containers.deface.carried import carry_to_magnitude, carry_to_phase, mask_of
+from containers.deface.carried import carry_to_magnitude, cut_of_phase, mask_of, outcome_of_phase
 from containers.deface.gates import Gate
 from containers.deface.images import read_content, read_head_image, write_file
 from containers.deface.pipeline import Outcome, Settings, Tools, deface
@@ -28,6 +28,8 @@ MOST_VOLUMES = 32
 _SAME_GRID_MM = 1e-3
 _DIMENSIONS = 3
 _MOST_BYTES = 4 << 30
+_MOST_HEADER_BYTES = 64 << 10
+"""With extensions; what programs add there (histories, sidecars) is far shorter than a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def read_volumes(path: Path, shown: str) -> Volumes:
             raise BadInputError(f"Cannot deface {shown}: its voxels are no plain numbers in space.")
         stored = np.frombuffer(content, dtype, int(np.prod(shape)), int(proxy.offset))
         affine = np.asarray(image.affine, np.float64)
+        check_nothing_beside(content, int(proxy.offset), stored, shown)
     except (
         nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
         AttributeError, OSError, EOFError, ValueError, zlib.error,
@@ -101,6 +104,22 @@ def read_volumes(path: Path, shown: str) -> Volumes:
     return Volumes(
         content, int(proxy.offset), stored.reshape(shape, order="F"), affine, float(zero)
     )
+
+
+def check_nothing_beside(content: bytes, offset: int, stored: NDArray[np.generic],
+                         shown: str) -> None:  # fmt: skip
+    """Refuse a file with room for a second image beside the voxels that its header names.
+
+    Raises
+    ------
+    BadInputError
+        Something stands behind the voxels, or they begin far behind the header.
+    """
+    if offset > _MOST_HEADER_BYTES or content[offset + stored.nbytes :].strip(b"\0"):
+        raise BadInputError(
+            f"Cannot deface {shown}: the file holds more than a header and the voxels that it "
+            "names, which may show the face. Save the image anew with a program that reads it."
+        )
 
 
 def _opened(path: Path) -> nib.Nifti1Image:
@@ -166,17 +185,19 @@ def deface_phase(found: Volumes, magnitudes: Sequence[tuple[Volumes, Outcome]]) 
     Returns
     -------
     Outcome or None
-        None where no magnitude on its grid passed.
+        None where there is no magnitude on its grid, or one that did not pass.
     """
-    own = [outcome for volumes, outcome in magnitudes if volumes.has_grid_of(found)]
-    if not own or any(outcome.mask is None for outcome in own):
+    own = [each for each in magnitudes if each[0].has_grid_of(found)]
+    if not own or any(outcome.result is None for _, outcome in own):
         return None
-    removed: NDArray[np.bool_] = np.logical_or.reduce([mask_of(outcome) for outcome in own])
-    carried = carry_to_phase(removed, next((one for one in own if one.has_face), own[0]))
+    removed = cut_of_phase(
+        [mask_of(outcome) for _, outcome in own],
+        [(volumes.stored == volumes.fill).all(axis=_DIMENSIONS) for volumes, _ in own],
+    )
     every = np.repeat(removed[..., None], found.count, axis=_DIMENSIONS)
     result, gate = _cut(found, every)
     return replace(
-        carried.outcome,
+        outcome_of_phase(removed),
         gates=(gate,),
         result=result if gate.is_passed else None,
         mask=_mask_file(removed, found.affine),

@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from PIL import Image as Picture
-
 DECISIONS_FORMAT = "winxnat-deface-decisions"
 DECISIONS_VERSION = 1
 _WIDTH_PIXELS = 150
@@ -97,7 +95,8 @@ def make_review_page(images: Iterable[FaceImage]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        f"style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'\">\n"
+        f"style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Review of defacing</title>\n<style>\n{_STYLE}</style>\n</head>\n"
         f'<body data-format="{DECISIONS_FORMAT}" data-version="{DECISIONS_VERSION}">\n<main>\n'
@@ -179,10 +178,15 @@ def _gate_cell(found: tuple[float, str, bool] | None) -> str:
 
 
 def _picture(png: bytes, description: str) -> str:
-    with Picture.open(io.BytesIO(png)) as opened:
-        small = opened.convert("RGB")
-        small.thumbnail((2 * _WIDTH_PIXELS, _WIDTH_PIXELS))
-        sink = io.BytesIO()
-        small.quantize(64).save(sink, "PNG", optimize=True)
+    from PIL import Image as Picture  # noqa: PLC0415 - decisions are read where Pillow is not
+
+    sink = io.BytesIO()
+    try:
+        with Picture.open(io.BytesIO(png)) as opened:
+            small = opened.convert("RGB")
+            small.thumbnail((2 * _WIDTH_PIXELS, _WIDTH_PIXELS))
+            small.quantize(64).save(sink, "PNG", optimize=True)
+    except (OSError, ValueError, SyntaxError, Picture.DecompressionBombError):
+        return f'<strong class="bad">The picture {html.escape(description)} is damaged.</strong>'
     data = base64.b64encode(sink.getvalue()).decode("ascii")
     return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{data}">'

@@ -58,8 +58,9 @@ def write_series(  # noqa: PLR0913 - each keyword is one way to store the same h
 
 
 def write_enhanced(
-    path: Path, head: MadeHead, *, number: int = 6, phase: NDArray[np.generic] | None = None
-) -> Path:
+    path: Path, head: MadeHead, *, number: int = 6, phase: NDArray[np.generic] | None = None,
+    edit: Callable[[Dataset], None] | None = None,
+) -> Path:  # fmt: skip
     """Write an enhanced file: the head's magnitude, and its phase behind it where given."""
     parts = [("MAGNITUDE", "M", sagittal(head))]
     if phase is not None:
@@ -88,6 +89,8 @@ def write_enhanced(
             )
             groups.append(group)
     image.PerFrameFunctionalGroupsSequence = Sequence(groups)
+    if edit is not None:
+        edit(image)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file_bytes(image))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from containers.deface.carried import outcome_of_phase
 from containers.deface.dicom_bytes import read_bytes
 from containers.deface.dicom_headers import Frame, NoFrameError, read_frames
 from containers.deface.dicom_output import CHANGED, check_file, defaced_file, judge_file
 from containers.deface.dicom_pixels import read_pixels
+from containers.deface.dicom_run import DicomResult, forget_taken_back
 from containers.deface.dicom_stacks import Stack, stacks_of
+from containers.deface.selection import known_folders
 from containers.scrub_headers.errors import RefusedFileError
 from tests.builders.dicom_heads import encoded, write_series
 from tests.builders.heads import MadeHead
@@ -170,8 +174,31 @@ def test_the_thumbnail_goes(tmp_path: Path) -> None:
     image.IconImageSequence = Sequence([icon])
     path = tmp_path / "a.dcm"
     path.write_bytes(file_bytes(image))
-    check_file(read_bytes(path.read_bytes()))
+    place, (frame,) = read_bytes(path.read_bytes()), read_frames(path)
+    check_file(place, frame.form)
     assert bytes(range(16)) not in _defaced(path)
+
+
+def test_thumbnail_and_signature_go_from_a_slice_that_is_not_cut(tmp_path: Path) -> None:
+    """The icon may show the face of another slice; a signature breaks by the marks alone."""
+    image, icon, signature = _image(), Dataset(), Dataset()
+    icon.Rows = icon.Columns = 4
+    icon.BitsAllocated = 8
+    icon.PixelData = bytes(range(16))
+    image.IconImageSequence = Sequence([icon])
+    signature.Signature = bytes(range(100, 116))
+    image.DigitalSignaturesSequence = Sequence([signature])
+    path = tmp_path / "a.dcm"
+    path.write_bytes(file_bytes(image))
+    place, (frame,) = read_bytes(path.read_bytes()), read_frames(path)
+    pixels = read_pixels(place, frame.form)
+    nothing, fill = np.zeros(pixels.shape, bool), np.zeros((1, 1, 1), pixels.dtype)
+
+    after = defaced_file(place, frame.form, pixels, nothing, fill)
+
+    assert judge_file(place, after, pixels, nothing, fill) == (0, 0)
+    assert bytes(range(16)) not in after
+    assert bytes(range(100, 116)) not in after
 
 
 def _hidden_picture(image: Dataset) -> None:
@@ -185,17 +212,73 @@ def _private_pixels(image: Dataset) -> None:
     image.private_block(0x7FE1, "SIEMENS CSA NON-IMAGE", create=True).add_new(0x10, "OB", b"\1\2")
 
 
-@pytest.mark.parametrize("spoil", [_hidden_picture, _private_pixels])
-def test_a_second_picture_is_refused(spoil: Callable[[Dataset], None]) -> None:
+def _float_pixels(image: Dataset) -> None:
+    image.add_new(0x7FE00008, "OF", b"\0" * 16)
+
+
+def _retired_pixels(image: Dataset) -> None:
+    image.add_new(0x7F000010, "OW", b"\1\2")
+
+
+def _private_value(image: Dataset, value: bytes) -> None:
+    image.private_block(0x0019, "A MAKER", create=True).add_new(0x20, "UN", value)
+
+
+def _private_copy(image: Dataset) -> None:
+    _private_value(image, image.PixelData)
+
+
+def _private_small_copy(image: Dataset) -> None:
+    _private_value(image, image.PixelData[::2])
+
+
+def _private_jpeg(image: Dataset) -> None:
+    _private_value(image, b"\xff\xd8\xff\xe0" + b"\0" * 60)
+
+
+def _private_dicom(image: Dataset) -> None:
+    _private_value(image, file_bytes(_image()))
+
+
+def _behind(image: Dataset) -> None:
+    image.add_new(0xFFFCFFFC, "OB", b"\0\0\1\2")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _hidden_picture, _private_pixels, _float_pixels, _retired_pixels, _private_copy,
+        _private_small_copy, _private_jpeg, _private_dicom, _behind,
+    ],
+)  # fmt: skip
+def test_a_second_picture_is_refused(spoil: Callable[[Dataset], None], tmp_path: Path) -> None:
     """A picture outside the pixel data would keep the face."""
+    path = tmp_path / "a.dcm"
+    path.write_bytes(file_bytes(_image()))
+    (frame,) = read_frames(path)
     image = _image()
     spoil(image)
     with pytest.raises(RefusedFileError, match="which may show the face"):
-        check_file(read_bytes(file_bytes(image)))
+        check_file(read_bytes(file_bytes(image)), frame.form)
+
+
+def test_private_texts_and_empty_padding_are_no_pictures(tmp_path: Path) -> None:
+    """What makers write of a protocol stays, as does padding of zeros."""
+    image = _image()
+    _private_value(image, b"### ASCCONV BEGIN ###" * 40)
+    image.add_new(0xFFFCFFFC, "OB", b"\0" * 8)
+    path = tmp_path / "a.dcm"
+    path.write_bytes(file_bytes(image))
+    (frame,) = read_frames(path)
+    check_file(read_bytes(path.read_bytes()), frame.form)
 
 
 def _overlay(image: Dataset) -> None:
     image.add_new(0x60000010, "US", 16)
+
+
+def _curve(image: Dataset) -> None:
+    image.add_new(0x50000005, "US", 1)
 
 
 def _colour(image: Dataset) -> None:
@@ -234,6 +317,7 @@ def _mosaic(image: Dataset) -> None:
     ("spoil", "is_refused"),
     [
         (_overlay, True),
+        (_curve, True),
         (_inverted, True),
         (_high_bits, True),
         (_nowhere, True),
@@ -347,6 +431,47 @@ def test_series_that_are_no_volume(
     assert said in stack.left_out
     assert stack.is_refused is is_refused
     assert not stack.volumes
+
+
+def test_two_studies_make_no_volume_together(tmp_path: Path) -> None:
+    """Even where the series have one UID: their slices are of two sessions."""
+    frames: list[Frame] = []
+    for number in range(2):
+
+        def other(image: Dataset, _index: int, number: int = number) -> None:
+            image.StudyInstanceUID = f"1.2.826.0.1.3680043.2.1143.{number + 1}"
+
+        for path in write_series(tmp_path / str(number), _SMALL, edit=other):
+            frames += read_frames(path)
+    assert [len(each.volumes) for each in stacks_of(frames)] == [1, 1]
+
+
+def test_one_withdrawal_draws_all_that_share_files_after_it(tmp_path: Path) -> None:
+    """B lost a file that it shares with A; C shares one with B; D shares none."""
+    outputs = {"C": ("c.dcm", "bc.dcm"), "B": ("bc.dcm", "gone.dcm"), "D": ("d.dcm",)}
+    for name in ("c.dcm", "bc.dcm", "d.dcm"):
+        (tmp_path / name).write_bytes(b"")
+    outcome = outcome_of_phase(np.zeros((1, 1, 1), bool))
+    result = DicomResult(outcomes=dict.fromkeys(outputs, outcome), outputs=dict(outputs))
+
+    forget_taken_back(result, tmp_path)
+
+    assert (set(result.outputs), set(result.refused)) == ({"D"}, {"B", "C"})
+    assert [path.name for path in tmp_path.iterdir()] == ["d.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [
+        (("SCANS", "5", "DICOM"), ["SCANS", "5", "DICOM"]),
+        (("scans", "5-MR1", "resources"), ["scans", "5-MR1", "resources"]),
+        (("140379", "DICOM"), ["DICOM"]),
+        (("Mustermann", "SCANS", "140379x"), ["SCANS"]),
+    ],
+)
+def test_only_a_scan_may_be_a_number(parts: tuple[str, ...], kept: list[str]) -> None:
+    """A folder of six digits may be a birth date, and does not come into a result."""
+    assert list(known_folders(parts, re.compile("SCANS|scans|DICOM|resources"))) == kept
 
 
 def test_a_thin_slab_is_left_out(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ import pytest
 
 from commands.catalog import find
 from containers.contract import BadInputError, ExitCode, StepReport
+from containers.deface.gates import NORMAL, judge_fit
+from containers.deface.head import Head
+from containers.deface.registration import Fit
 from containers.deface.step import run
+from containers.deface.template import load_template
 from containers.step_run import run_step
 from tests.builders.heads import MadeHead, average_head, write_head
 
@@ -46,16 +50,12 @@ def _upside_down(path: Path) -> None:
     write_head(path, MadeHead(average_head().volume[:, ::-1, ::-1]))
 
 
-def _back_to_front(path: Path) -> None:
-    write_head(path, MadeHead(average_head().volume[::-1, ::-1]))
-
-
 def _noise(path: Path) -> None:
     noise = np.random.default_rng(1).normal(100, 20, (88, 125, 125))
     write_head(path, MadeHead(noise.astype(np.float32)))
 
 
-@pytest.mark.parametrize("write", [_phantom, _two_heads, _upside_down, _back_to_front, _noise])
+@pytest.mark.parametrize("write", [_phantom, _two_heads, _upside_down, _noise])
 def test_a_person_must_look(write: Callable[[Path], None], tmp_path: Path) -> None:
     """No image is handed on, the run ends with 4, and the page shows what was found."""
     write(tmp_path / "in/a.nii")
@@ -67,6 +67,29 @@ def test_a_person_must_look(write: Callable[[Path], None], tmp_path: Path) -> No
     page = (tmp_path / "out/report/report.html").read_text(encoding="utf-8")
     assert "Withheld" in page
     assert "data:image/png" in page
+
+
+@pytest.mark.parametrize(
+    ("flips", "is_right"),
+    [
+        ((1, 1, 1), True),
+        ((-1, 1, 1), True),
+        ((-1, -1, 1), False),
+        ((1, -1, -1), False),
+        ((1, 1, -1), False),
+    ],
+)
+def test_the_way_round(flips: tuple[int, int, int], *, is_right: bool) -> None:
+    """A head that lies the other way round than the fit says is refused; left for right is not."""
+    template = load_template()
+    order = tuple(slice(None, None, each) for each in flips)
+    volume = average_head().volume[order]
+    grid = template.head_grid
+    head = Head(grid, grid, volume, template.brain[order], 0.0, volume > 60)
+
+    judged = judge_fit(head, template, Fit("any", np.eye(4), 0.95), None, NORMAL)
+
+    assert [gate.is_passed for gate in judged if "turned round" in gate.name] == [is_right]
 
 
 def _four_d(path: Path) -> None:
@@ -147,18 +170,24 @@ def test_bad_input(write: Callable[[Path], None], said: str, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-def test_some_voxels_without_a_number(tmp_path: Path) -> None:
-    """NaN in a few voxels is said, and they keep their bytes outside the cut."""
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StepReport]:
+    """A run on a head with some NaN and on a phantom, of which the good one was asked for."""
+    folder = tmp_path_factory.mktemp("mixed")
     head = average_head()
     volume = head.volume.copy()
     volume[40:44, 10:14, 100:104] = np.nan
-    write_head(tmp_path / "in/a.nii", head, volume=volume, dtype=np.float32)
+    _phantom(folder / "in/sub-1_T1w.nii")
+    write_head(folder / "in/sub-1_T2w.nii", head, volume=volume, dtype=np.float32)
+    return folder / "out", _run(folder, fail_when_refused=False)
 
-    report = _run(tmp_path)
 
-    assert report.exit_code == ExitCode.DONE
+def test_some_voxels_without_a_number(mixed: tuple[Path, StepReport]) -> None:
+    """NaN in a few voxels is said, and they keep their bytes outside the cut."""
+    out, report = mixed
+
     assert any("64 voxels" in each for each in report.warnings)
-    after = np.asarray(nib.load(tmp_path / "out/defaced/image-001.nii").dataobj)
+    after = np.asarray(nib.load(out / "defaced/sub-1_T2w.nii").dataobj)
     assert np.isnan(after[40:44, 10:14, 100:104]).all()
 
 
@@ -173,8 +202,8 @@ def test_other_modalities_are_refused(suffix: str, tmp_path: Path) -> None:
 
 def test_one_refusal_withholds_all(tmp_path: Path) -> None:
     """Where one image of two cannot be vouched for, neither is handed on."""
-    write_head(tmp_path / "in/sub-1_T1w.nii", average_head())
-    _phantom(tmp_path / "in/sub-1_T2w.nii")
+    _phantom(tmp_path / "in/sub-1_T1w.nii")
+    write_head(tmp_path / "in/sub-1_T2w.nii", average_head())
 
     report = _run(tmp_path)
 
@@ -182,15 +211,12 @@ def test_one_refusal_withholds_all(tmp_path: Path) -> None:
     assert not (tmp_path / "out/defaced").exists()
 
 
-def test_the_passed_ones_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_passed_ones_can_be_asked_for(mixed: tuple[Path, StepReport]) -> None:
     """Without fail-when-refused the good image is handed on, the other one never."""
-    write_head(tmp_path / "in/sub-1_T1w.nii", average_head())
-    _phantom(tmp_path / "in/sub-1_T2w.nii")
-
-    report = _run(tmp_path, fail_when_refused=False)
+    out, report = mixed
 
     assert report.exit_code == ExitCode.DONE
-    names = {path.name for path in (tmp_path / "out/defaced").iterdir()}
-    assert names == {"sub-1_T1w.nii", "sub-1_T1w.json", "sub-1_mod-T1w_defacemask.nii"}
-    outcomes = json.loads((tmp_path / "out/report/deface.json").read_text(encoding="utf-8"))
-    assert [each["is_safe"] for each in outcomes["images"]] == [True, False]
+    names = {path.name for path in (out / "defaced").iterdir()}
+    assert names == {"sub-1_T2w.nii", "sub-1_T2w.json", "sub-1_mod-T2w_defacemask.nii"}
+    outcomes = json.loads((out / "report/deface.json").read_text(encoding="utf-8"))
+    assert [each["is_safe"] for each in outcomes["images"]] == [False, True]

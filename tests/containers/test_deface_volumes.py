@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +14,7 @@ import pytest
 
 from commands.catalog import find
 from containers.contract import BadInputError, ExitCode, StepReport
+from containers.deface.nifti_run import file_as_it_was
 from containers.deface.step import run
 from containers.step_run import run_step
 from tests.builders.heads import BRAIN_POINTS, NOSE, MadeHead, average_head, write_head
@@ -30,6 +33,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head = average_head()
     anat, fmap = folder / "in/sub-01/anat", folder / "in/sub-01/fmap"
     echoes = np.stack([head.volume, head.volume * 0.6], axis=-1)
+    echoes[:2] = 0
     write_head(anat / "sub-01_MEGRE.nii.gz", head, volume=echoes)
     noise = np.random.default_rng(3).integers(-4096, 4096, head.volume.shape)
     noise[noise == 0] = 1
@@ -69,11 +73,17 @@ def test_the_gates_are_told_volume_by_volume(session: Path) -> None:
 
 
 def test_the_phase_loses_what_the_magnitude_lost(session: Path) -> None:
-    """Phase is 0 exactly where the mask of the magnitude is 1, and untouched elsewhere."""
+    """Phase is 0 where the magnitude is cut, or was empty before, and untouched elsewhere.
+
+    A face that was taken out of the magnitude before may still be in its phase.
+    """
     mask = _voxels(session / "out/defaced", "sub-01/anat/sub-01_mod-MEGRE_defacemask.nii.gz") == 1
     name = "sub-01/anat/sub-01_part-phase_MEGRE.nii.gz"
     before, after = (_voxels(session / part, name) for part in ("in", "out/defaced"))
-    assert np.array_equal(after, np.where(mask, 0, before))
+    magnitude = _voxels(session / "in", "sub-01/anat/sub-01_MEGRE.nii.gz")
+    empty = (magnitude == 0).all(axis=3)
+    assert empty[:2].all()
+    assert np.array_equal(after, np.where(mask | empty, 0, before))
     assert 0.02 < mask.mean() < 0.6
 
 
@@ -100,6 +110,65 @@ def test_the_header_tells_phase_where_the_name_does_not(tmp_path: Path) -> None:
     (tmp_path / "in/a.json").write_text('{"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}')
     with pytest.raises(BadInputError, match="without a magnitude"):
         _run(tmp_path)
+
+
+def _with_a_second_image_behind(content: bytes) -> bytes:
+    return content + content[352:]
+
+
+def _with_a_second_image_before(content: bytes) -> bytes:
+    voxels = content[352:]
+    place = np.float32(352 + len(voxels)).tobytes()  # NIfTI-1: vox_offset, at byte 108
+    return content[:108] + place + content[112:352] + voxels + voxels
+
+
+@pytest.mark.parametrize("name", ["sub-1_T1w.nii", "sub-1_part-phase_T1w.nii"])
+@pytest.mark.parametrize("spoil", [_with_a_second_image_behind, _with_a_second_image_before])
+def test_a_second_image_in_the_file_is_refused(
+    spoil: Callable[[bytes], bytes], name: str, tmp_path: Path
+) -> None:
+    """Voxels that the header does not speak of would be handed on with their face."""
+    write_head(tmp_path / "in" / name, average_head())
+    path = tmp_path / "in" / name
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(BadInputError, match="more than a header and the voxels"):
+        _run(tmp_path)
+
+
+_RESULT = bytes(range(256)) * 9
+_OTHER_PACKER = gzip.compress(_RESULT, 9, mtime=0)
+
+
+def _with_name(content: bytes) -> bytes:
+    sink = io.BytesIO()
+    with gzip.GzipFile("Mustermann.nii", "wb", fileobj=sink, mtime=0) as stream:
+        stream.write(content)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_kept"),
+    [
+        ("a.nii", _RESULT, True),
+        ("a.nii.gz", _OTHER_PACKER, True),
+        ("a.nii", _RESULT + b"1", False),
+        ("a.nii", _OTHER_PACKER, False),
+        ("a.nii.gz", gzip.compress(_RESULT, 9, mtime=1_000_000_000), False),
+        ("a.nii.gz", _with_name(_RESULT), False),
+        ("a.nii.gz", _OTHER_PACKER + _with_name(b""), False),
+        ("a.nii.gz", gzip.compress(_RESULT[:-1] + b"1", 9, mtime=0), False),
+    ],
+)
+def test_what_did_not_change_keeps_its_digest(
+    name: str,
+    content: bytes,
+    is_kept: bool,  # noqa: FBT001 - parametrised
+    tmp_path: Path,
+) -> None:
+    """But for a name or a time in the packing, which may tell whose it is."""
+    (tmp_path / name).write_bytes(content)
+    found = file_as_it_was(tmp_path / name, _RESULT)
+    assert found == (content if is_kept else None)
 
 
 def test_volumes_of_an_unknown_kind_are_refused(tmp_path: Path) -> None:

@@ -59,14 +59,37 @@ def test_a_picture_elsewhere_is_not_taken(tmp_path: Path) -> None:
 
 def test_names_in_a_report_cannot_become_markup(tmp_path: Path) -> None:
     """What a report says is text on the page."""
-    _report(tmp_path / "a", image='"><script>alert(1)</script>', sha256='" onload="x')
+    _report(tmp_path / "a", image='"><script>alert(1)</script>', verdict='" onload="x')
     assert _review(tmp_path, tmp_path / "a") == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<script>") == 1
     assert 'onload="x"' not in page
 
 
-@pytest.mark.parametrize("content", ["[]", '{"images": [{}]}', "no JSON", ""])
+def test_a_damaged_picture_is_said_to_be_so(tmp_path: Path) -> None:
+    """A person must not take a missing picture for one without a face."""
+    path = _report(tmp_path / "a")
+    (path.parent / "pictures/a.png").write_bytes(_png()[:40])
+    assert _review(tmp_path, tmp_path / "a") == 0
+    assert "is damaged" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sha256": '" onload="x'},
+        {"sha256": "A" * 64},
+        {"gates": []},
+        {"gates": [{"name": "a", "value": 10**400, "limit": "0", "is_passed": True}]},
+        {"gates": [[]]},
+    ],
+)
+def test_a_report_that_no_run_wrote_is_refused(changes: dict[str, object], tmp_path: Path) -> None:
+    """A digest that is none, a result that no gate judged, a figure out of all bounds."""
+    assert _review(tmp_path, _report(tmp_path / "a", **changes)) == 3
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"images": [{}]}', "no JSON", ""])
 def test_what_is_no_report_is_refused(
     content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,13 +120,17 @@ def parse_review(text: str) -> FaceReview | None:
     Raises
     ------
     BadInputError
-        It is a review, and one of its decisions is not complete.
+        It is a review, or was one before somebody cut or changed it, and not complete.
     """
     try:
         document = json.loads(text)
-    except ValueError:
-        return None
+    except (ValueError, RecursionError):
+        document = None
     if not isinstance(document, dict) or document.get("format") != DECISIONS_FORMAT:
+        if DECISIONS_FORMAT in text:
+            raise BadInputError(
+                "The decisions are cut or changed. Save them again from the page of the review."
+            )
         return None
     if document.get("version") != DECISIONS_VERSION:
         raise BadInputError("The decisions are of another version of the page; save them again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from xnat_client.errors import BadInputError
 REPORT_FILE_NAME = "deface.json"
 _LONGEST_REPORT = 16 << 20
 _LONGEST_PICTURE = 4 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -54,7 +56,8 @@ def read_report(number: int, path: Path) -> list[FaceImage]:
             # A longer one is cut, and so is no JSON any more.
             document = json.loads(stream.read(_LONGEST_REPORT))
         return [_image(number, path.parent, each) for each in document["images"]]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+            RecursionError) as error:  # fmt: skip
         raise BadInputError(
             f"Report {number} cannot be read as a report of deface, or an older version wrote it, "
             "which tells no digests. Run deface again."
@@ -66,11 +69,14 @@ def _image(number: int, folder: Path, told: dict[str, Any]) -> FaceImage:
         (str(gate["name"]), float(gate["value"]), str(gate["limit"]), gate["is_passed"] is True)
         for gate in told["gates"]
     )
+    digest = str(told["sha256"])
+    if digest and not (_SHA256.fullmatch(digest) and gates):
+        raise ValueError("a result without a digest or without a gate")
     return FaceImage(
         report=number,
         name=str(told["image"]),
         verdict=str(told["verdict"]),
-        sha256=str(told["sha256"]),
+        sha256=digest,
         gates=gates,
         pictures=dict(_pictures(folder, told["pictures"])),
     )

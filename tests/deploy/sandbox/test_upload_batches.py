@@ -53,7 +53,7 @@ def test_each_of_many_at_once_has_its_own_answer(
             content = b""
         if kind == "folder":
             name = "taken/below"
-        with Api(sandbox.url, api.login, api.auth[1]) as own:
+        with Api(sandbox.url, api.login, api.auth[1]) as own:  # type: ignore[index]  # a pair here
             answer = _put(own, f"{base}/{name}", content)
         return kind, answer.status_code, answer.text
 
@@ -76,7 +76,7 @@ def test_one_name_at_once_is_stored_once(sandbox: Any, admin: Api, study: Study)
     path = f"{study.session_path}/resources/ONE/files/same"
 
     def send(number: int) -> str:
-        with Api(sandbox.url, admin.login, admin.auth[1]) as own:
+        with Api(sandbox.url, admin.login, admin.auth[1]) as own:  # type: ignore[index]  # a pair here
             return _put(own, path, b"%d" % number).text
 
     with ThreadPoolExecutor(8) as pool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ from xnat_client.faces.decisions import parse_review, read_review
 from xnat_client.sharing import link_file
 from xnat_client.sharing.check import check_release
 from xnat_client.sharing.database.tables import Release, ReleaseFile
-from xnat_client.sharing.evidence import CheckId
+from xnat_client.sharing.evidence import CheckId, covers
 from xnat_client.sharing.finding import Finding
 from xnat_client.sharing.home import DATABASE_VARIABLE, HOME_VARIABLE, Home
 from xnat_client.sharing.records import statements
@@ -102,6 +104,23 @@ def test_a_rejection_of_another_image_blocks_nothing(
     assert _faces(session, home, draft, now).outcome is Outcome.MET
 
 
+def test_a_rejected_image_blocks_under_any_name(
+    session: Session, home: Home, site: Site, draft: Release, now: datetime
+) -> None:
+    """The bytes count: also in a file that by its name need not be searched for faces."""
+    files = session.query(ReleaseFile).filter(ReleaseFile.release_pk == draft.release_pk)
+    table = next(row for row in files if row.path.endswith(".tsv"))
+    assert not covers(CheckId.FACES, table.path)
+    _state(session, site, _document({table.sha256: "reject"}), now)
+    assert _faces(session, home, draft, now).blocks
+
+
+def test_decisions_are_read_without_the_libraries_of_pictures() -> None:
+    """The records of sharing are installed without Pillow."""
+    code = "import sys; sys.modules['PIL'] = None; import xnat_client.sharing.check.face_answers"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_accepting_lifts_no_verdict_of_the_check(
     session: Session, home: Home, site: Site, draft: Release, now: datetime
 ) -> None:
@@ -126,11 +145,19 @@ def test_doubtful_images_count_as_seen_only_one_by_one(  # noqa: PLR0913, PLR091
     assert _faces(session, home, draft, now).outcome is expected
 
 
-def test_decisions_that_cannot_be_read_block(
-    session: Session, home: Home, site: Site, draft: Release, now: datetime
+@pytest.mark.parametrize(
+    "text",
+    [
+        _document({"0" * 64: "reject"}, version=9),
+        _document({"0" * 64: "reject"})[:-1],
+        _document({"0" * 64: "reject"})[:-1] + ', "format": "other"}',
+    ],
+    ids=["other version", "cut", "renamed"],
+)
+def test_decisions_that_cannot_be_read_block(  # noqa: PLR0913, PLR0917 - fixtures and a case
+    session: Session, home: Home, site: Site, draft: Release, now: datetime, text: str
 ) -> None:
     """A statement that begins as a review and is none may hide a rejection."""
-    text = _document({"0" * 64: "reject"}, version=9)
     statements.state(session, site.acting(Role.STEWARD), site.study_pk, "faces", text, now=now)
     assert _faces(session, home, draft, now).outcome is Outcome.NOT_MET
 

@@ -62,7 +62,7 @@ def of_check(facts: Facts, check: CheckId) -> Answer:
     covered = [path for path in files if evidence.covers(check, path)]
     row = facts.evidence.get(check)
     images = {path: files[path] for path in covered}
-    if check is CheckId.FACES and (rejected := face_answers.of_rejections(facts, images)):
+    if check is CheckId.FACES and (rejected := face_answers.of_rejections(facts, files)):
         return rejected
     if not covered and files and (row is None or row.outcome is Outcome.NOT_NEEDED):
         return not_needed("The release holds nothing that this check is about.")
