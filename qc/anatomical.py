@@ -9,7 +9,6 @@ first. Not here: the formulas (``spatial``, ``tissues``), files, pages.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,36 +39,25 @@ _BRAIN_NAMES = (*_TISSUE_NAMES, *_OVERLAP_NAMES, "inu_range", "inu_med", "qi_1",
 _AIR_NAMES = ("air_artifacts", "air_sigma")
 _WHOLE_NAMES = ("fber", "fwhm_x", "fwhm_y", "fwhm_z", "fwhm_avg")
 _OWN_NAMES = ("noise_sigma", "head_snr")
+_RAW_SNRD_NAMES = tuple(f"raw_snrd_{name}" for name in (*tissues.TISSUES, "total"))
+_RAW_NAMES = (*_RAW_SNRD_NAMES, "raw_fber")
 _ARTIFACT_SIGMAS = 5.0
 _WHITE = 1000.0
 """The median of white matter after scaling."""
 _SURE_WHITE = 0.9
 _OUTLIER_PERCENTILE = 99.98
 _SEED = 20_111
-_SAMPLE = 10_000
-_FEWEST_LEVELS = 4
-"""Grey levels up to the median of the noise; with fewer its spread cannot be measured."""
 _NO_ATLAS = "No average brain was laid over this one."
-
-
-class _Noise(Enum):
-    """What there is in the air: nothing, noise of a few grey levels, or noise that is resolved."""
-
-    ZEROED = 0
-    COARSE = 1
-    RESOLVED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """An image made ready for measures of tissues.
 
-    ``volume`` was clipped and corrected, ``air_volume`` is what the air is measured in; white
-    matter is at 1000 in both.
+    ``volume`` was clipped and corrected; white matter is at 1000 in it.
     """
 
     volume: Volume
-    air_volume: Volume
     bias: Volume
     shares: tissues.Shares
     fit: Fit | None
@@ -101,13 +89,13 @@ def measure_anatomical(image: Image, brain: Mask | None, *, is_t1w: bool = True)
         found.measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]
     volume = np.maximum(volume, 0)
     found.mean = volume
-    noise = _own(found, volume, image)
+    _own(found, volume, image)
     if brain is None:
         _without_brain(found, volume, "No brain mask was made for this image.")
         return found
     try:
         masks.checked(brain, "brain")
-        prepared = _prepared(found, volume, brain, image, is_t1w=is_t1w, noise=noise)
+        prepared = _prepared(found, volume, brain, image, is_t1w=is_t1w)
     except UndefinedMeasureError as error:
         _without_brain(found, volume, str(error))
         return found
@@ -115,23 +103,17 @@ def measure_anatomical(image: Image, brain: Mask | None, *, is_t1w: bool = True)
         found.mask_sha256[name] = array_sha256(mask)
     found.mask = brain
     clean = prepared.hat & ~prepared.artefacts
-    measure_tissues(
-        found.measures, prepared.volume, prepared.shares, clean,
-        air_volume=prepared.air_volume, has_noise=noise is not _Noise.ZEROED,
-    )  # fmt: skip
+    # Asked of the hat: in very noisy heads the other air may be missing.
+    has_noise = not masks.is_emptied(volume[prepared.hat])
+    measure_tissues(found.measures, prepared.volume, prepared.shares, clean, has_noise=has_noise)
+    _against_raw_air(found.measures, prepared, volume, has_noise=has_noise)
     _as_mriqc(found.measures, prepared, brain, volume)
     take_fwhm(found.measures, volume, brain)
     return found
 
 
-def _prepared(  # noqa: PLR0913 - each is known of the image
-    found: Measured,
-    volume: Volume,
-    brain: Mask,
-    image: Image,
-    *,
-    is_t1w: bool,
-    noise: _Noise,
+def _prepared(
+    found: Measured, volume: Volume, brain: Mask, image: Image, *, is_t1w: bool
 ) -> _Prepared:
     clipped = clip_intensities(volume)
     bias = shading(clipped, brain, image.voxel_mm)
@@ -151,12 +133,8 @@ def _prepared(  # noqa: PLR0913 - each is known of the image
     head = air.head_of(plain, brain, image.voxel_mm)
     hat = ~head if fit is None else air.hat_of(head, fit.matrix, image.affine_ras)
     corrected *= np.float32(_WHITE / _white_median(corrected, shares["wm"]))
-    # Clipping takes away half of the noise in the air: where there are grey levels enough to
-    # measure it, it is measured before.
-    noisy = volume * np.float32(_WHITE / _white_median(volume, shares["wm"]))
     return _Prepared(
         volume=corrected,
-        air_volume=noisy if noise is _Noise.RESOLVED else corrected,
         bias=bias,
         shares=shares,
         fit=fit,
@@ -206,7 +184,7 @@ def _as_mriqc(measures: Measures, prepared: _Prepared, brain: Mask, volume: Volu
     measures.take("inu_range", lambda: float(np.ptp(np.percentile(inside, (5, 95)))))
     measures.take("inu_med", lambda: float(np.median(inside)))
     kept = prepared.head | ~prepared.rotation
-    measures.take("fber", lambda: spatial.fber(prepared.air_volume[kept], prepared.head[kept]))
+    measures.take("fber", lambda: spatial.fber(prepared.volume[kept], prepared.head[kept]))
     measures.take("efc", lambda: spatial.efc(prepared.volume[~prepared.rotation]))
     clean = prepared.hat & ~prepared.artefacts
     measures.take("qi_1", lambda: tissues.artifact_share(clean, prepared.artefacts))
@@ -222,13 +200,44 @@ def _as_mriqc(measures: Measures, prepared: _Prepared, brain: Mask, volume: Volu
         )
 
 
-def measure_tissues(  # noqa: PLR0913 - each is known of the image
+def _against_raw_air(
+    measures: Measures, prepared: _Prepared, volume: Volume, *, has_noise: bool
+) -> None:
+    """Store tissues and head over the noise of the air before clipping.
+
+    Clipping takes away half of that noise, so MRIQC's `snrd_*` and `fber` need not fall where
+    slight noise is added; these do.
+    """
+    if not has_noise:
+        measures.refuse(_RAW_NAMES, "The air around the head is missing or was zeroed.")
+        return
+    for name in tissues.TISSUES:
+        share = prepared.shares[name]
+        measures.take(
+            f"raw_snrd_{name}",
+            lambda share=share: (  # type: ignore[misc]
+                summary.summarise(volume * summary.rounding_scale(volume), share).median
+                / summary.rounding_scale(volume)
+                / spatial.air_noise(volume[prepared.hat])
+            ),
+        )
+    _total(measures, "raw_snrd")
+    outside = ~prepared.head & ~prepared.rotation
+    measures.take(
+        "raw_fber",
+        lambda: (
+            (float(np.median(volume[prepared.head])) / spatial.air_noise(volume[outside])) ** 2
+            / (2 * np.log(2))
+        ),
+    )
+
+
+def measure_tissues(
     measures: Measures,
     volume: NDArray[np.floating],
     shares: tissues.Shares,
     air_mask: Mask,
     *,
-    air_volume: NDArray[np.floating] | None = None,
     has_noise: bool = True,
 ) -> None:
     """Store the measures of tissues: SNR, SNRd, CNR, CJV, WM2MAX, ICV, rPVE, summaries.
@@ -239,8 +248,6 @@ def measure_tissues(  # noqa: PLR0913 - each is known of the image
         Corrected for shading.
     air_mask : ndarray of bool
         Air without artefacts.
-    air_volume : ndarray, shape (X, Y, Z), optional
-        What the air is measured in, on the scale of ``volume``, which stands for it otherwise.
     has_noise : bool
         False where the air was zeroed: ratios to its noise have no value then.
     """
@@ -262,8 +269,7 @@ def measure_tissues(  # noqa: PLR0913 - each is known of the image
     white, grey = found["wm"], found["gm"]
     measures.take("cjv", lambda: spatial.cjv(white.median, grey.median, white.mad, grey.mad))
     measures.take("wm2max", lambda: spatial.wm2max(scaled, white.median))
-    outside = scaled if air_volume is None else air_volume
-    _against_air(measures, outside, found, air_mask, has_noise=has_noise)
+    _against_air(measures, scaled, found, air_mask, has_noise=has_noise)
 
 
 def _against_air(
@@ -316,7 +322,7 @@ def _total(measures: Measures, kind: str) -> None:
 def _without_brain(found: Measured, volume: Volume, reason: str) -> None:
     """Store what can be measured of the image as it is."""
     measures = found.measures
-    measures.refuse(_BRAIN_NAMES, reason)
+    measures.refuse((*_BRAIN_NAMES, *_RAW_NAMES), reason)
     measures.take("efc", lambda: spatial.efc(volume))
     head = found.mask
     if head is None:
@@ -327,15 +333,16 @@ def _without_brain(found: Measured, volume: Volume, reason: str) -> None:
     take_fwhm(measures, volume, head)
 
 
-def _own(found: Measured, volume: Volume, image: Image) -> _Noise:
-    """Measure noise in head and air of the image as it is; return what noise the air has."""
+def _own(found: Measured, volume: Volume, image: Image) -> None:
+    """Measure noise in head and air of the image as it is."""
     measures = found.measures
+    measures.take("raw_efc", lambda: spatial.efc(volume))
     try:
         head = masks.head_mask(volume, image.voxel_mm)
     except UndefinedMeasureError as error:
         measures.refuse(_OWN_NAMES, f"No head is found: {error}")
         measures.refuse(_AIR_NAMES, "No head is found, so no air either.")
-        return _Noise.ZEROED
+        return
     found.mask = head
     found.mask_sha256["bright_head"] = array_sha256(head)
     measures.take("noise_sigma", lambda: spatial.noise_sigma(volume, head))
@@ -348,17 +355,12 @@ def _own(found: Measured, volume: Volume, image: Image) -> _Noise:
             raise UndefinedMeasureError("The background is zeroed, or has too few grey levels.")  # noqa: TRY301
     except UndefinedMeasureError as error:
         measures.refuse(_AIR_NAMES, str(error))
-        return _Noise.ZEROED
-    noise = volume[around.air]
-    # Rayleigh: its median over its scale is sqrt(2 ln 2).
-    sigma = float(np.median(noise)) / float(np.sqrt(2 * np.log(2)))
+        return
+    sigma = spatial.air_noise(volume[around.air])
     measures.take("air_sigma", lambda: sigma)
     artifacts = _artifacts(volume, around.air, sigma)
     clean = around.air & ~artifacts
     measures.take("air_artifacts", lambda: tissues.artifact_share(clean, artifacts))
-    levels = np.unique(noise[:: max(1, noise.size // _SAMPLE)])
-    is_coarse = np.count_nonzero(levels <= np.median(noise)) < _FEWEST_LEVELS
-    return _Noise.COARSE if is_coarse else _Noise.RESOLVED
 
 
 def _artifacts(volume: Volume, air: Mask, sigma: float) -> Mask:

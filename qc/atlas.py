@@ -122,7 +122,10 @@ def fit_atlas(volume: NDArray[np.floating], brain: Mask, affine_ras: NDArray[np.
     for row, one in enumerate(atlas.shares):
         smooth = ndimage.gaussian_filter(one, _SMOOTHING_MM, truncate=1.5)
         shares[(row, *grid)] = _carried(smooth, reference, found)
-    overlap = _dice(shares.sum(axis=0) > 0.5, brain)  # noqa: PLR2004 - half a voxel
+    # In the whole image, not in the brain's box: an average brain around a smaller one is no fit.
+    coarse = _coarse(_subject(np.ones_like(volume), brain, affine_ras))
+    there = sitk.GetArrayFromImage(coarse).transpose(2, 1, 0) > 0.5  # noqa: PLR2004 - half a voxel
+    overlap = _dice(_carried(atlas.shares.sum(axis=0), coarse, found) > 0.5, there)  # noqa: PLR2004
     if overlap < _LEAST_OVERLAP:
         raise UndefinedMeasureError("The average brain does not fit this one.")
     return Fit(shares, _matrix_of(found), overlap)

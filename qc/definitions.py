@@ -104,6 +104,9 @@ neighbour_correlation | - | higher | correlation with the volume of the nearest 
 noise_sigma | image's | lower | noise inside the head, from second differences; texture raises it
 head_snr | - | higher | median of the head over that noise
 air_sigma | image's | lower | noise in the air, as the spread of its real part
+raw_efc | - | lower | entropy focus criterion of the image as it is: ghosts, blur and noise raise it
+raw_fber | - | higher | energy of the head over that in the air, before anything is clipped
+raw_snrd_csf raw_snrd_gm raw_snrd_wm raw_snrd_total | - | higher | median of a tissue over the noise of the air, before anything is clipped
 air_artifacts | - | lower | share of the air that is far brighter than noise: ghosts
 channels_num | channels | none | channels of the kind that was measured
 duration | s | none | length of the recording

@@ -132,10 +132,16 @@ def background(volume: Volume, head: Mask, voxel_mm: tuple[float, float, float])
     air = _grown(np.asarray(distance > _AIR_DISTANCE_MM), factors, volume.shape)
     if np.count_nonzero(air) < FEWEST_VOXELS:
         raise UndefinedMeasureError("The head fills the image: there is no air to measure in.")
-    inside = volume[air]
-    zeros = np.count_nonzero(inside == 0) / inside.size
-    few_levels = np.unique(inside[:: max(1, inside.size // 10000)]).size < _FEWEST_LEVELS
-    return Background(air, bool(zeros > _MOST_ZEROS or few_levels))
+    return Background(air, is_emptied(volume[air]))
+
+
+def is_emptied(air_values: NDArray[np.floating]) -> bool:
+    """Return whether air holds no noise that can be measured: mostly zeros, or hardly a level."""
+    if not air_values.size:
+        return True
+    zeros = np.count_nonzero(air_values == 0) / air_values.size
+    levels = np.unique(air_values[:: max(1, air_values.size // 10000)]).size
+    return bool(zeros > _MOST_ZEROS or levels < _FEWEST_LEVELS)
 
 
 def checked(mask: Mask, what: str) -> Mask:

@@ -35,7 +35,7 @@ QC_DIR_NAME = "qc"
 TABLE_FILE_NAME = "winqc.tsv"
 GROUP_FILE_NAME = "group.html"
 PAGE_FILE_NAME = "report.html"
-_TOOLS = ("numpy", "scipy", "nibabel", "pillow", "onnxruntime", "mne")
+_TOOLS = ("numpy", "scipy", "nibabel", "pillow", "simpleitk", "onnxruntime", "mne")
 _DEFACED = {"yes": True, "no": False}
 
 

@@ -17,6 +17,7 @@ from qc.diffusion import measure_diffusion
 from qc.functional import measure_bold
 from qc.images import Image, Volume
 from qc.masks import signal_mask
+from qc.spatial import air_noise
 from tests.builders.quality_images import in_memory
 
 SEEDS = (0, 1, 2)
@@ -160,19 +161,19 @@ def anatomical_values(volume: Volume, made: phantom.Head) -> Values:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_noise_in_a_head(seed: int):
-    """SNR, SNRd, CNR and FBER fall; CJV, EFC and the noise rise; SNRd halves when noise doubles."""
+    """SNR, CNR, SNRd and FBER of the unclipped air fall, EFC rises; SNRd halves."""
     made = phantom.head((64, 72, 60))
     found = [
         anatomical_values(degrade.add_rician_noise(made.volume, sigma, seed), made)
         for sigma in (5.0, 10.0, 20.0)
     ]
 
-    for name in ("cjv", "efc", "noise_sigma", "air_sigma"):
+    for name in ("cjv", "raw_efc", "noise_sigma", "air_sigma"):
         assert rising([each[name] for each in found]), name
-    for name in ("snr_wm", "snrd_wm", "cnr", "fber", "head_snr"):
+    for name in ("snr_wm", "raw_snrd_wm", "raw_snrd_gm", "cnr", "raw_fber", "head_snr"):
         assert rising([each[name] for each in found][::-1]), name
     for before, after in pairwise(found):
-        assert before["snrd_wm"] / after["snrd_wm"] == pytest.approx(2.0, abs=0.1)
+        assert before["raw_snrd_wm"] / after["raw_snrd_wm"] == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -269,6 +270,24 @@ def test_a_real_run_moves_the_right_way(
     for wanted in expected.split():
         values = [each[wanted[:-1]] for each in found]
         assert rising(values if wanted[-1] == "+" else values[::-1]), (wanted, values)
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_first_bit_of_noise_in_a_real_head_lowers_its_ratio(seed: int, t1w: Image):
+    """From air of a few grey levels on, at every step; halved when noise doubles."""
+    volume = t1w.data[::2, ::2, ::2]
+    # A corner above the head: the same air whatever the noise.
+    air = np.zeros(volume.shape, bool)
+    air[:8, :8, -12:] = True
+    found = [
+        air_noise(volume[air] if not sigma else degrade.add_rician_noise(volume, sigma, seed)[air])
+        for sigma in (0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
+    ]
+
+    assert rising(found)
+    for before, after in pairwise(found[3:]):
+        assert after / before == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.samples
