@@ -10,6 +10,11 @@ boxes are in ``PARTS``. ``--morphs 2`` adds two smoothly deformed copies of each
 their own (which counts for shapes, and not for people), ``--changes`` takes some of the changes
 only, ``--voxel-mm`` takes means of voxels first (the fits themselves see 2 mm), ``--seconds``
 stops in time, ``--jobs`` runs several at once.
+
+The heads: ``ds000031`` (source package of pydeface 2.1.0, tests/data), ``uih_a`` (dcm_qa_uih),
+``colin27`` (``ch2`` of Debian's mricron-data 1.2.20211006+dfsg-4), ``average`` (``mean_reg2mean``
+of pydeface 2.1.0; the template was made of it). The ICBM 2009a average of nilearn 0.14.1 has no
+skull, so it is no head with a face.
 """
 
 from __future__ import annotations

@@ -13,6 +13,11 @@ import numpy as np
 import pytest
 
 from containers.contract import ExitCode
+from containers.deface.gates import NORMAL
+from containers.deface.images import read_head_image
+from containers.deface.pipeline import Settings, Tools, deface
+from containers.deface.template import load_template
+from qc.brain_mask import BrainMaskNetwork
 from tests.builders.heads import (
     BRAIN_POINTS,
     CHIN,
@@ -46,6 +51,16 @@ def _deface(tmp_path: Path, *options: str) -> tuple[int, str]:
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
+
+
+def _deface_here(path: Path) -> Path:
+    """Deface a file in this process, which needs no second start; return the result's path."""
+    tools = Tools(load_template(), BrainMaskNetwork(), path.parent)
+    outcome = deface(read_head_image(path, "the head"), tools, Settings(NORMAL))
+    assert outcome.result is not None, [gate.name for gate in outcome.failed]
+    result = path.with_name("defaced.nii")
+    result.write_bytes(outcome.result)
+    return result
 
 
 def _ras(path: Path) -> np.ndarray:
@@ -148,7 +163,7 @@ def test_a_second_run_changes_nothing(plain: Path, tmp_path: Path) -> None:
     target.parent.mkdir(parents=True)
     target.write_bytes((plain / "out/defaced" / name).read_bytes())
 
-    exit_code, said = _deface(tmp_path)
+    exit_code, said = _deface(tmp_path, "--fast")
 
     assert exit_code == ExitCode.DONE, said
     assert "1 unchanged" in said
@@ -157,13 +172,11 @@ def test_a_second_run_changes_nothing(plain: Path, tmp_path: Path) -> None:
 
 
 CASES = {
-    "turned, nodding": (moved_head((22, 0, 0)), {}),
-    "turned to the side": (moved_head((0, 15, 18)), {}),
-    "small as a child's": (moved_head(scale=0.82), {}),
-    "stored from back to front": (average_head(), {"axes": "PIR"}),
-    "thick slices": (moved_head(voxel_mm=(1.5, 1.5, 5.0)), {}),
-    "8-bit": (average_head(), {"dtype": np.uint8}),
-    "no orientation": (average_head(), {"has_affine": False}),
+    "turned, stored from back to front, 8-bit": (
+        moved_head((20, 8, 14)),
+        {"axes": "PIR", "dtype": np.uint8},
+    ),
+    "small as a child's, no orientation": (moved_head(scale=0.82), {"has_affine": False}),
 }
 
 
@@ -174,32 +187,43 @@ def test_heads_of_other_shapes(case: str, tmp_path: Path) -> None:
     volume = head.volume * (0.4 if how.get("dtype") is np.uint8 else 1)
     if not how.get("has_affine", True):
         # Readers take the first axis to point left where nothing is said.
-        write_head(tmp_path / "in/a.nii", head, volume=volume[::-1], **how)
-    else:
-        write_head(tmp_path / "in/a.nii", head, volume=volume, **how)
+        volume = volume[::-1]
+    path = write_head(tmp_path / "a.nii", head, volume=volume, **how)
 
-    exit_code, said = _deface(tmp_path)
+    result = _deface_here(path)
 
-    assert exit_code == ExitCode.DONE, said
-    path = tmp_path / "out/defaced/image-001.nii"
     if how.get("has_affine", True):
-        _assert_defaced(head, path)
+        _assert_defaced(head, result)
     else:
-        after = np.asarray(nib.load(path).dataobj)[::-1]
+        after = np.asarray(nib.load(result).dataobj)[::-1]
         assert after[head.index_of(NOSE)] == 0
         assert all(after[head.index_of(point)] > 0 for point in BRAIN_POINTS)
 
 
-def test_the_nasion_can_be_kept(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where a head whose file has a person's name was defaced but for the nasion."""
+    folder = tmp_path_factory.mktemp("named")
+    write_head(folder / "in/Mustermann_Erika/Mustermann.nii", average_head())
+    exit_code, said = _deface(folder, "--keep-nasion", "--fast")
+    assert exit_code == ExitCode.DONE, said
+    return folder
+
+
+def test_the_nasion_can_be_kept(named: Path) -> None:
     """With the option the root of the nose stays and its tip goes."""
     head = average_head()
-    write_head(tmp_path / "in/a.nii", head)
-
-    assert _deface(tmp_path, "--keep-nasion")[0] == ExitCode.DONE
-
-    after = _ras(tmp_path / "out/defaced/image-001.nii")
+    after = _ras(named / "out/defaced/image-001.nii")
     assert after[head.index_of((88, 214, 108))] > 0
     assert after[head.index_of(NOSE)] == 0
+
+
+def test_the_name_of_a_file_is_not_told(named: Path) -> None:
+    """A name that is no BIDS name stands in no report and in no name of a result."""
+    out = named / "out"
+    told = [str(path.relative_to(out)) for path in out.rglob("*")]
+    told += [path.read_text(encoding="utf-8") for path in (out / "report").glob("*.*")]
+    assert "mustermann" not in " ".join(told).lower()
 
 
 def test_a_nose_that_is_wrapped_around_goes_too(tmp_path: Path) -> None:
@@ -207,27 +231,12 @@ def test_a_nose_that_is_wrapped_around_goes_too(tmp_path: Path) -> None:
     head = average_head()
     volume = np.roll(head.volume, 15, axis=1)
     volume[:, :5][volume[:, :5] < 40] = 10
-    write_head(tmp_path / "in/a.nii", head, volume=volume)
 
-    exit_code, said = _deface(tmp_path)
+    after = _ras(_deface_here(write_head(tmp_path / "a.nii", head, volume=volume)))
 
-    assert exit_code == ExitCode.DONE, said
-    after = _ras(tmp_path / "out/defaced/image-001.nii")
     folded = volume[30:58, :8, 25:45] > 100
     assert folded.sum() > 20
     assert after[30:58, :8, 25:45][folded].max() == 0
-
-
-def test_the_name_of_a_file_is_not_told(tmp_path: Path) -> None:
-    """A name that is no BIDS name stands in no report and in no name of a result."""
-    write_head(tmp_path / "in/Mustermann_Erika/Mustermann.nii", average_head())
-
-    assert _deface(tmp_path)[0] == ExitCode.DONE
-
-    out = tmp_path / "out"
-    told = [str(path.relative_to(out)) for path in out.rglob("*")]
-    told += [path.read_text(encoding="utf-8") for path in (out / "report").glob("*.*")]
-    assert "mustermann" not in " ".join(told).lower()
 
 
 def test_disk_full(tmp_path: Path, small_disk: Path) -> None:
@@ -235,7 +244,7 @@ def test_disk_full(tmp_path: Path, small_disk: Path) -> None:
     write_head(tmp_path / "in/a.nii", average_head())
     (tmp_path / "out").symlink_to(small_disk)
 
-    exit_code, said = _deface(tmp_path)
+    exit_code, said = _deface(tmp_path, "--fast")
 
     assert exit_code == ExitCode.OUT_OF_RESOURCES, said
     assert "disk is full" in said
