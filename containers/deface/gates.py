@@ -25,10 +25,13 @@ RECEDED_MM = 3.0
 BRAIN_ML = (350.0, 2200.0)
 MOST_SECOND_BRAIN = 0.10
 MOST_STRAY_ML = 60.0
+MOST_FOLDED_MM2 = 60.0
+"""Less than a section through the tip of a nose."""
 _STRETCH = (0.6, 1.5)
 _DEEP_MM = 4.0
 _SURE_BRAIN_MM = 5.0
 _FEWEST_POINTS = 40
+_EDGE_VOXELS = 2
 _NO_FACE_ML = 4.0
 """Less than half a nose."""
 
@@ -221,6 +224,7 @@ def judge_cut(
             stray_ml <= MOST_STRAY_ML,
             "there is more in the image than one head",
         ),
+        _fold_gate(head, cut),
         _brain_gate(head, template, cut, judge),
     ]
     share, points = _receded(head, template, cut, judge)
@@ -283,6 +287,37 @@ def _brain_gate(head: Head, template: Template, cut: Cut, judge: Matrix) -> Gate
         lost == 0,
         "brain would be lost",
     )
+
+
+def _fold_gate(head: Head, cut: Cut) -> Gate:
+    """Judge whether the face goes on behind the opposite edge of the image, where it would stay.
+
+    Tissue that is cut off by one edge and goes on at the same place of the opposite one is folded
+    (wrap-around). Where it lies in the air, it is stray and goes; close to the head it cannot be
+    told from it. Looked for from front to back, and of the face from below to the top; not
+    sideways, as many heads fill their image from ear to ear.
+    """
+    kept = head.tissue & ~cut.coarse
+    own = head.tissue & ~cut.stray
+    face = head.tissue & cut.shell
+    folded = max(_shared_area_mm2(head, 1, kept, own), _shared_area_mm2(head, 2, face, kept))
+    return Gate(
+        "head that goes on at the opposite edge (mm2)",
+        folded,
+        f"at most {MOST_FOLDED_MM2:.0f}",
+        folded <= MOST_FOLDED_MM2,
+        "the head is folded over an edge of the image, and a part of the face with it",
+    )
+
+
+def _shared_area_mm2(
+    head: Head, axis: int, first: NDArray[np.bool_], second: NDArray[np.bool_]
+) -> float:
+    """Return where ``first`` at an axis' beginning meets ``second`` at its end, in mm2."""
+    begins = np.moveaxis(first, axis, 0)[:_EDGE_VOXELS].any(axis=0)
+    ends = np.moveaxis(second, axis, 0)[-_EDGE_VOXELS:].any(axis=0)
+    area = float(np.prod([step for at, step in enumerate(head.grid.spacing_mm) if at != axis]))
+    return float((begins & ndimage.binary_dilation(ends)).sum()) * area
 
 
 def _receded(head: Head, template: Template, cut: Cut, judge: Matrix) -> tuple[float, int]:

@@ -12,8 +12,10 @@ import pytest
 
 from containers.contract import ToolFailedError
 from containers.deface import face_detector, gates
+from containers.deface.cut import plan_cut
 from containers.deface.face_detector import FaceDetector, Sightings, load_detector
-from containers.deface.gates import NORMAL
+from containers.deface.gates import NORMAL, judge_cut
+from containers.deface.grids import Matrix
 from containers.deface.head import Head, air_level, find_tissue, see_head
 from containers.deface.images import read_head_image
 from containers.deface.pipeline import Outcome, Settings, Tools, deface
@@ -223,3 +225,33 @@ def test_air_that_is_zero_has_no_noise() -> None:
     head[:4], head[-4:], head[:, :4], head[:, -4:], head[:, :, -4:] = 0, 0, 0, 0, 0
 
     assert air_level(head) == 0
+
+
+def _folded(head: Head, matrix: Matrix, folded_mm: float) -> tuple[Head, Matrix]:
+    """Return a head whose image ends closely in front and behind, and is then folded forwards."""
+    filled = np.flatnonzero(head.tissue.any(axis=(0, 2)))
+    kept = slice(max(int(filled[0]) - 1, 0), int(filled[-1]) + 1)
+    step = round(folded_mm / head.grid.spacing_mm[1])
+    arrays = {
+        name: np.roll(getattr(head, name)[:, kept], step, axis=1)
+        for name in ("volume", "brain", "tissue")
+    }
+    grid = replace(head.grid, shape=arrays["tissue"].shape)
+    moved = np.eye(4)
+    moved[1, 3] = (step - kept.start) * head.grid.spacing_mm[1]
+    return replace(head, grid=grid, **arrays), moved @ matrix
+
+
+@pytest.mark.parametrize(("folded_mm", "is_passed"), [(0, True), (16, False), (30, False)])
+def test_a_face_that_goes_on_at_the_back_is_not_passed(
+    plain: Outcome, *, folded_mm: float, is_passed: bool
+) -> None:
+    """Close to the head a folded nose cannot be told from it, so the cut cannot be vouched for."""
+    assert plain.reference is not None
+    template = load_template()
+    head, matrix = _folded(plain.reference.head, plain.reference.fit.matrix, folded_mm)
+
+    cut = plan_cut(head, template, matrix, keep_nasion=False)
+    judged = {each.name: each for each in judge_cut(head, template, cut, matrix, NORMAL)}
+
+    assert judged["head that goes on at the opposite edge (mm2)"].is_passed is is_passed
