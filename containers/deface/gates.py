@@ -25,13 +25,14 @@ RECEDED_MM = 3.0
 BRAIN_ML = (350.0, 2200.0)
 MOST_SECOND_BRAIN = 0.10
 MOST_STRAY_ML = 60.0
-MOST_FOLDED_MM2 = 60.0
-"""Less than a section through the tip of a nose."""
+MOST_FOLDED_MM2 = 100.0
+"""A section through the tip of a nose; a nose that is folded whole has six times as much."""
 _STRETCH = (0.6, 1.5)
 _DEEP_MM = 4.0
 _SURE_BRAIN_MM = 5.0
 _FEWEST_POINTS = 40
 _EDGE_VOXELS = 2
+_FOLD_FROM_BRAIN_MM = 20.0
 _NO_FACE_ML = 4.0
 """Less than half a nose."""
 
@@ -295,9 +296,11 @@ def _fold_gate(head: Head, cut: Cut) -> Gate:
     Tissue that is cut off by one edge and goes on at the same place of the opposite one is folded
     (wrap-around). Where it lies in the air, it is stray and goes; close to the head it cannot be
     told from it. Looked for from front to back, and of the face from below to the top; not
-    sideways, as many heads fill their image from ear to ear.
+    sideways, as many heads fill their image from ear to ear, nor near the brain, on which an image
+    may end closely on all sides.
     """
     kept = head.tissue & ~cut.coarse
+    kept &= distance_outside(head.brain, head.grid) > _FOLD_FROM_BRAIN_MM
     own = head.tissue & ~cut.stray
     face = head.tissue & cut.shell
     folded = max(_shared_area_mm2(head, 1, kept, own), _shared_area_mm2(head, 2, face, kept))
