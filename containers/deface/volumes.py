@@ -28,8 +28,14 @@ MOST_VOLUMES = 32
 _SAME_GRID_MM = 1e-3
 _DIMENSIONS = 3
 _MOST_BYTES = 4 << 30
+_HEADER_BYTES = 352
 _MOST_HEADER_BYTES = 64 << 10
-"""With extensions; what programs add there (histories, sidecars) is far shorter than a picture."""
+"""With extensions of any kind; what programs add there is far shorter than a picture."""
+_MOST_TEXT_BYTES = 4 << 20
+"""With extensions of text: converters keep the whole DICOM header there, 200 kB are usual."""
+_TEXT = bytes([0, 9, 10, 13, *range(32, 127), *range(128, 256)])
+_MOST_OTHER_BYTES = 64
+"""Sizes and codes of a few extensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +119,20 @@ def check_nothing_beside(content: bytes, offset: int, stored: NDArray[np.generic
     Raises
     ------
     BadInputError
-        Something stands behind the voxels, or they begin far behind the header.
+        Something stands behind the voxels, or what stands before them is long and no text.
     """
-    if offset > _MOST_HEADER_BYTES or content[offset + stored.nbytes :].strip(b"\0"):
+    has_room = offset > _MOST_HEADER_BYTES and not _is_text(content[_HEADER_BYTES:offset])
+    if has_room or content[offset + stored.nbytes :].strip(b"\0"):
         raise BadInputError(
             f"Cannot deface {shown}: the file holds more than a header and the voxels that it "
             "names, which may show the face. Save the image anew with a program that reads it."
         )
+
+
+def _is_text(extensions: bytes) -> bool:
+    others = len(extensions.translate(None, _TEXT))
+    others += extensions.decode("utf-8", "replace").count("\ufffd")
+    return len(extensions) <= _MOST_TEXT_BYTES and others <= _MOST_OTHER_BYTES
 
 
 def _opened(path: Path) -> nib.Nifti1Image:

@@ -16,6 +16,7 @@ from commands.catalog import find
 from containers.contract import BadInputError, ExitCode, StepReport
 from containers.deface.nifti_run import file_as_it_was
 from containers.deface.step import run
+from containers.deface.volumes import check_nothing_beside
 from containers.step_run import run_step
 from tests.builders.heads import BRAIN_POINTS, NOSE, MadeHead, average_head, write_head
 
@@ -133,6 +134,20 @@ def test_a_second_image_in_the_file_is_refused(
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(BadInputError, match="more than a header and the voxels"):
         _run(tmp_path)
+
+
+def test_a_long_text_before_the_voxels_is_no_second_image(tmp_path: Path) -> None:
+    """Some programs (dcmstack) keep the DICOM header there as JSON: 203 kB of it in ds000031."""
+    text = json.dumps({"global": {"const": {"Comment": "ü" * 90_000}}}, ensure_ascii=False)
+    image = nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(0, text.encode()))
+    nib.save(image, tmp_path / "a.nii")
+    saved = nib.load(tmp_path / "a.nii")
+    assert isinstance(saved, nib.Nifti1Image)
+    offset, voxels = int(saved.dataobj.offset), np.zeros(64, np.int16)
+    assert offset > 1 << 17
+
+    check_nothing_beside((tmp_path / "a.nii").read_bytes(), offset, voxels, "the image")
 
 
 _RESULT = bytes(range(256)) * 9
