@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tests.builders import decided
 from tests.builders.sharing import FORM, Site, add_participant
-from xnat_client.sharing import evidence, link_file, link_table
+from xnat_client.sharing import evidence, link_table
 from xnat_client.sharing.check import check_project, check_release
 from xnat_client.sharing.check.records_answers import citation_gaps
 from xnat_client.sharing.database.tables import (
@@ -30,19 +29,9 @@ from xnat_client.sharing.home import Home
 from xnat_client.sharing.records import statements
 from xnat_client.sharing.vocabulary import DataType, Level, Need, Outcome, Role
 
+pytestmark = pytest.mark.usefixtures("link_keys")
+
 Change = Callable[[Session, Home, Site, Release, datetime], None]
-
-
-@pytest.fixture(autouse=True)
-def _keys_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(link_file.KEYS_VARIABLE, str(tmp_path / "link-keys"))
-
-
-@pytest.fixture
-def session(site: Site) -> Iterator[Session]:
-    """One transaction over the small site's records."""
-    with site.records.transaction() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from tests.builders.sharing import Site
 from xnat_client.cli.main import run as main
 from xnat_client.errors import BadInputError
 from xnat_client.faces.decisions import parse_review, read_review
-from xnat_client.sharing import link_file
 from xnat_client.sharing.check import check_release
 from xnat_client.sharing.database.tables import Release, ReleaseFile
 from xnat_client.sharing.evidence import CheckId, covers
@@ -26,17 +24,7 @@ from xnat_client.sharing.home import DATABASE_VARIABLE, HOME_VARIABLE, Home
 from xnat_client.sharing.records import statements
 from xnat_client.sharing.vocabulary import Level, Outcome, Role
 
-
-@pytest.fixture(autouse=True)
-def _keys_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(link_file.KEYS_VARIABLE, str(tmp_path / "link-keys"))
-
-
-@pytest.fixture
-def session(site: Site) -> Iterator[Session]:
-    """One transaction over the small site's records."""
-    with site.records.transaction() as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("link_keys")
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +11,7 @@ from sqlalchemy.orm import Session
 from tests.builders import decided
 from tests.builders.sharing import FORM, Site
 from xnat_client.errors import ConflictError, NotAllowedError, UsageError
-from xnat_client.sharing import grants, link_file
+from xnat_client.sharing import grants
 from xnat_client.sharing.actors import Actor, service
 from xnat_client.sharing.database.tables import ConsentForm, Grant, Person, Release
 from xnat_client.sharing.errors import RefusedByPolicyError
@@ -28,19 +26,9 @@ from xnat_client.sharing.machines.grant_machine import (
 from xnat_client.sharing.records import agreements, people
 from xnat_client.sharing.vocabulary import READING_GRANTS, GrantState, Level, Role
 
+pytestmark = pytest.mark.usefixtures("link_keys")
+
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def _keys_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(link_file.KEYS_VARIABLE, str(tmp_path / "link-keys"))
-
-
-@pytest.fixture
-def session(site: Site) -> Iterator[Session]:
-    """One transaction over the small site's records."""
-    with site.records.transaction() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from tests.builders.decided import Signers
 from tests.builders.sharing import Site
 from xnat_client.cli.main import run
 from xnat_client.errors import NotAllowedError, UsageError
-from xnat_client.sharing import decisions, evidence, link_file
+from xnat_client.sharing import decisions, evidence
 from xnat_client.sharing.actors import Actor
 from xnat_client.sharing.approvals import Decision
 from xnat_client.sharing.check import old_evidence
@@ -27,13 +26,11 @@ from xnat_client.sharing.machines.release_machine import ReleaseEvent
 from xnat_client.sharing.records import criteria, old_checks
 from xnat_client.sharing.vocabulary import Level, ReleaseState, Role
 
-pytestmark = pytest.mark.parametrize("records", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("records", ["sqlite"], indirect=True),
+    pytest.mark.usefixtures("link_keys"),
+]
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def _keys_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(link_file.KEYS_VARIABLE, str(tmp_path / "link-keys"))
 
 
 class World:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from tests.builders import decided
 from tests.builders.sharing import FORM, Site
 from xnat_client.cli.main import run
-from xnat_client.sharing import decisions, grants, link_file
+from xnat_client.sharing import decisions, grants
 from xnat_client.sharing.audit.verify import verify
 from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.database.tables import Person, Release
@@ -22,13 +21,10 @@ from xnat_client.sharing.records import forms, people, statements, studies
 from xnat_client.sharing.records.studies import StudyFacts
 from xnat_client.sharing.vocabulary import ReleaseState, Role
 
+pytestmark = pytest.mark.usefixtures("link_keys")
+
 on_sqlite = pytest.mark.parametrize("records", ["sqlite"], indirect=True)
 """What is compared is read and written by the same statements on both databases."""
-
-
-@pytest.fixture(autouse=True)
-def _keys_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(link_file.KEYS_VARIABLE, str(tmp_path / "link-keys"))
 
 
 def edit(records: Database, statement: str) -> None:

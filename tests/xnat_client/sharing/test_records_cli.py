@@ -39,8 +39,9 @@ def result(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, obj
 
 
 def make_site(folder: Path) -> None:
-    first = ("--administrator", "a1", "--administrator-name", "Ad Min")
-    assert share("init", *first, "--officer", "o1", "--officer-name", "Of Ficer") == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO("Ad Min\nOf Ficer\n"))
+        assert share("init", "--administrator", "a1", "--officer", "o1") == 0
     assert share("template", "--out", str(folder)) == 0
     server = ("server", "add", "inside", "http://inside.test", "--side", "inside")
     for arguments in (
@@ -85,6 +86,26 @@ def test_records_are_made_once(made: Path):
     del made
     first = ("--administrator", "x1", "--administrator-name", "X")
     assert share("init", *first, "--officer", "y1", "--officer-name", "Y") == 5
+
+
+@pytest.mark.usefixtures("made")
+def test_names_are_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Full names need not stand among arguments, which all users of a machine can see."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("An Other\n"))
+    assert share("person", "add", "p9", *ADMINISTRATOR) == 0
+
+    people = result(capsys, "person", "list")["people"]
+
+    assert isinstance(people, list)
+    names = {one["person"]: one["name"] for one in people}
+    assert (names["a1"], names["o1"], names["p9"]) == ("Ad Min", "Of Ficer", "An Other")
+
+
+@pytest.mark.usefixtures("made")
+def test_no_name_at_all_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """An empty line is no name."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert share("person", "add", "p9", *ADMINISTRATOR) == 2
 
 
 def test_one_person_is_not_both(home: Home, records: Database):

@@ -6,6 +6,7 @@ Not here: any subcommand.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ from xnat_client.sharing import clock
 from xnat_client.sharing.actors import Actor
 from xnat_client.sharing.database.store import Database
 from xnat_client.sharing.home import Home
+
+
+def asked(question: str) -> str:
+    """Return what a person types, or the next line of what is given to the command.
+
+    For names and labels: arguments can be seen by all users of the machine.
+    """
+    if sys.stdin.isatty():
+        return str(click.prompt(question, err=True)).strip()
+    return sys.stdin.readline().strip()
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ Not here: permissions that follow from an acceptance (``grants``).
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.cli.sharing.acting import Acting, Records, acting, asked, reading, table
 from xnat_client.errors import EXIT_BAD_INPUT, EXIT_DONE, UsageError
 from xnat_client.sharing.database.tables import Agreement
 from xnat_client.sharing.records import agreements
@@ -100,12 +99,12 @@ def accept(
     work: Acting, *, agreement_id: str, text_sha256: str, ticks: tuple[str, ...], family: str
 ) -> None:
     """Run ``winxnat share agreement accept``."""
-    typed = click.prompt("Your full name", err=True) if sys.stdin.isatty() else _line()
+    typed = asked("Your full name")
     with work.transaction() as (session, now):
         text = agreements.current_text(session, agreement_id, now)
         if text is None:
             raise UsageError(f"No version of agreement {agreement_id} is in effect.")
-        signing = Signing(agreement_id, text.version, text_sha256, ticks, str(typed), family)
+        signing = Signing(agreement_id, text.version, text_sha256, ticks, typed, family)
         row = agreements.accept(session, work.actor, signing, now=now)
         receipt = agreements.receipt(row)
     document = {
@@ -115,10 +114,6 @@ def accept(
         "receipt_sha256": row.receipt_sha256,
     }
     work.show(document, receipt)
-
-
-def _line() -> str:
-    return sys.stdin.readline().strip()
 
 
 @agreement.command("receipt", help="Say whether a receipt in FILE was issued here.")

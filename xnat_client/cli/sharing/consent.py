@@ -17,7 +17,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.cli.sharing.acting import Acting, Records, acting, asked, reading, table
 from xnat_client.cli.sharing.closing import lines_of_closing
 from xnat_client.errors import EXIT_BAD_INPUT, EXIT_DONE, UsageError
 from xnat_client.sharing import tombstones, withdrawal
@@ -333,16 +333,10 @@ def _number(session: Session, study_pk: int, named: str, add: _Add | None = None
             "Name the participant by number (winxnat share consent show), or give '-' and the "
             "source label on standard input."
         )
-    label = _asked_label()
+    label = asked("Source label")
     if add is not None:
         return add(label)
     return participants.participant_of(session, study_pk, label).participant_pk
 
 
 _Add = Callable[[str], int]
-
-
-def _asked_label() -> str:
-    if sys.stdin.isatty():
-        return str(click.prompt("Source label", err=True)).strip()
-    return sys.stdin.readline().strip()

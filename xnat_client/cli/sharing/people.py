@@ -14,7 +14,7 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
-from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.cli.sharing.acting import Acting, Records, acting, asked, reading, table
 from xnat_client.errors import UsageError
 from xnat_client.sharing import directory as directory_work
 from xnat_client.sharing.database.tables import Person
@@ -36,15 +36,16 @@ def person() -> None:
 
 @person.command("add", help="Put a person on record who is not in the centre's directory.")
 @click.argument("person_id")
-@click.option("--name", required=True)
+@click.option("--name", help="Full name; asked for if not given.")
 @click.option("--email", default="", help="Where notices go.")
 @click.option("--institution", default="")
 @click.option("--orcid", default="")
 @acting
-def add_person(work: Acting, **fields: str) -> None:
+def add_person(work: Acting, *, name: str | None, **fields: str) -> None:
     """Run ``winxnat share person add``."""
+    name = name or asked("Full name")
     with work.transaction() as (session, now):
-        row = people.add_person(session, work.actor, NewPerson(**fields), now=now)
+        row = people.add_person(session, work.actor, NewPerson(name=name, **fields), now=now)
     work.show({"person": row.person_id}, f"person {row.person_id} is on record")
 
 

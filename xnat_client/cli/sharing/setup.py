@@ -11,7 +11,7 @@ import click
 
 from xnat_client.cli.records_options import home_option
 from xnat_client.cli.server_options import json_option, print_json
-from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.cli.sharing.acting import Acting, Records, acting, asked, reading, table
 from xnat_client.errors import UsageError
 from xnat_client.sharing.records import criteria as criteria_records
 from xnat_client.sharing.records import servers
@@ -20,7 +20,7 @@ from xnat_client.sharing.vocabulary import ServerSide
 
 _TEMPLATES = Path(__file__).parents[2] / "sharing" / "templates"
 _PERSON_HELP = "Directory identity of the first {}."
-_NAME_HELP = "Full name of the first {}."
+_NAME_HELP = "Full name of the first {}; asked for if not given."
 
 
 @click.command(
@@ -31,17 +31,17 @@ studies; the officer gives the roles of those who decide. With WINXNAT_SHARING_D
 are made in that PostgreSQL database, else in a file in the folder of the records."""
 )
 @click.option("--administrator", required=True, help=_PERSON_HELP.format("administrator"))
-@click.option("--administrator-name", required=True, help=_NAME_HELP.format("administrator"))
+@click.option("--administrator-name", help=_NAME_HELP.format("administrator"))
 @click.option("--officer", required=True, help=_PERSON_HELP.format("officer"))
-@click.option("--officer-name", required=True, help=_NAME_HELP.format("officer"))
+@click.option("--officer-name", help=_NAME_HELP.format("officer"))
 @home_option
 @json_option
 def init(  # noqa: PLR0913  # one parameter for each option
     *,
     administrator: str,
-    administrator_name: str,
+    administrator_name: str | None,
     officer: str,
-    officer_name: str,
+    officer_name: str | None,
     home_folder: Path | None,
     as_json: bool,
 ) -> None:
@@ -50,8 +50,9 @@ def init(  # noqa: PLR0913  # one parameter for each option
     from xnat_client.sharing.opening import make_records  # noqa: PLC0415
 
     home = open_home(home_folder)
-    first = NewPerson(administrator, administrator_name)
-    make_records(home, first, NewPerson(officer, officer_name)).close()
+    first = NewPerson(administrator, administrator_name or asked("The administrator's full name"))
+    second = NewPerson(officer, officer_name or asked("The officer's full name"))
+    make_records(home, first, second).close()
     if as_json:
         print_json({"home": str(home.folder), "administrator": administrator, "officer": officer})
     else:
