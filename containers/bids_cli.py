@@ -43,8 +43,8 @@ def bids() -> None:
 def check_map(*, map_path: Path, is_json: bool) -> None:
     """Check a map of series to BIDS names; tell every problem with its line."""
     # Imported here, as below: asking for help must not need the step's libraries.
-    from containers.dicom_to_bids.map_source import MapError  # noqa: PLC0415
-    from containers.dicom_to_bids.project_map import ProjectMap  # noqa: PLC0415
+    from containers.dicom_to_bids.map_source import MapError  # noqa: PLC0415  # the help is quick without it
+    from containers.dicom_to_bids.project_map import ProjectMap  # noqa: PLC0415  # the help is quick without it
 
     digest, rule_count = None, 0
     try:
@@ -76,7 +76,7 @@ def check_map(*, map_path: Path, is_json: bool) -> None:
 @click.option("--json", "is_json", is_flag=True, help="Print the rows as JSON.")
 def explain(*, session_dir: Path, map_path: Path | None, is_json: bool) -> None:
     """Show the name of each series of a session, the reason, and how sure it is."""
-    from containers.dicom_to_bids.explain import explanations  # noqa: PLC0415
+    from containers.dicom_to_bids.explain import explanations  # noqa: PLC0415  # the help is quick without it
 
     with _examined(session_dir, map_path) as examined:
         rows = explanations(examined)
@@ -108,7 +108,7 @@ def _print_table(rows: Sequence[Explanation]) -> None:
 @click.option("--map", "map_path", type=_FILE, help="Start from this map.")
 def suggest(*, session_dir: Path, map_path: Path | None) -> None:
     """Print the map that gives a session's series the names they get now, for editing."""
-    from containers.dicom_to_bids.suggest import suggested_map  # noqa: PLC0415
+    from containers.dicom_to_bids.suggest import suggested_map  # noqa: PLC0415  # the help is quick without it
 
     with _examined(session_dir, map_path) as examined:
         document = suggested_map(examined)
@@ -148,8 +148,8 @@ def assemble(
 @contextmanager
 def _examined(session_dir: Path, map_path: Path | None) -> Iterator[Any]:
     """Yield the session as the conversion sees it; what it needs on disk is removed after."""
-    from containers.dicom_to_bids.explain import examine  # noqa: PLC0415
-    from containers.dicom_to_bids.project_map import ProjectMap  # noqa: PLC0415
+    from containers.dicom_to_bids.explain import examine  # noqa: PLC0415  # the help is quick without it
+    from containers.dicom_to_bids.project_map import ProjectMap  # noqa: PLC0415  # the help is quick without it
 
     with _told(), tempfile.TemporaryDirectory(prefix="winxnat-bids-") as scratch:
         if not session_dir.is_dir():

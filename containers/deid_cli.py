@@ -47,8 +47,8 @@ def explain(*, file_path: Path, profile: str, is_json: bool) -> None:
     """
     with _errors():
         # Imported here, as below: asking for help must not need the step's libraries.
-        from containers.scrub_headers.dicom_file import explain_dicom  # noqa: PLC0415
-        from containers.scrub_headers.errors import RefusedFileError  # noqa: PLC0415
+        from containers.scrub_headers.dicom_file import explain_dicom  # noqa: PLC0415 - the help is quick without it
+        from containers.scrub_headers.errors import RefusedFileError  # noqa: PLC0415 - the help is quick without it
 
         try:
             decisions = list(explain_dicom(file_path, _profile(profile)))
@@ -83,7 +83,7 @@ def explain(*, file_path: Path, profile: str, is_json: bool) -> None:
 def list_profiles() -> None:
     """List the profiles, for whom each is."""
     with _errors():
-        from containers.scrub_headers.profile import load_profile, profile_names  # noqa: PLC0415
+        from containers.scrub_headers.profile import load_profile, profile_names  # noqa: PLC0415 - the help is quick without it
 
         for name in profile_names():
             found = load_profile(name)
@@ -138,8 +138,8 @@ def study(  # noqa: PLR0913, PLR0917 - the options of one command
     identify somebody.
     """
     with _errors():
-        from containers import deid_study  # noqa: PLC0415
-        from containers.scrub_headers import key_store  # noqa: PLC0415
+        from containers import deid_study  # noqa: PLC0415 - the help is quick without it
+        from containers.scrub_headers import key_store  # noqa: PLC0415 - the help is quick without it
 
         found = key_store.read(keys, key_store.passphrase_from_file(keys_passphrase))
         sessions, outside = deid_study.find_sessions(study_dir, pattern, labels, found.secret)
@@ -186,7 +186,7 @@ def export_script(*, profile: str) -> None:
     replace scrub-headers.
     """
     with _errors():
-        from containers.scrub_headers.import_script import import_script  # noqa: PLC0415
+        from containers.scrub_headers.import_script import import_script  # noqa: PLC0415 - the help is quick without it
 
         click.echo(import_script(_profile(profile)), nl=False)
 
@@ -206,7 +206,7 @@ def keys() -> None:
 def create(*, store_path: Path, passphrase_file: Path | None) -> None:
     """Make a new key store; an existing one is never replaced."""
     with _errors():
-        from containers.scrub_headers import key_store  # noqa: PLC0415
+        from containers.scrub_headers import key_store  # noqa: PLC0415 - the help is quick without it
 
         key_store.create(store_path, _passphrase(passphrase_file, is_new=True))
         click.echo("The key store is made. Keep file and passphrase in two places, and a copy.")
@@ -218,7 +218,7 @@ def create(*, store_path: Path, passphrase_file: Path | None) -> None:
 def check(*, store_path: Path, passphrase_file: Path | None) -> None:
     """Tell whether a key store opens with the passphrase; shows nothing of its content."""
     with _errors():
-        from containers.scrub_headers import key_store  # noqa: PLC0415
+        from containers.scrub_headers import key_store  # noqa: PLC0415 - the help is quick without it
 
         found = key_store.read(store_path, _passphrase(passphrase_file))
         click.echo(f"The key store opens; it remembers {len(found.labels)} labels.")
@@ -233,7 +233,7 @@ def change_passphrase(
 ) -> None:
     """Give a key store another passphrase; its pseudonyms stay the same."""
     with _errors():
-        from containers.scrub_headers import key_store  # noqa: PLC0415
+        from containers.scrub_headers import key_store  # noqa: PLC0415 - the help is quick without it
 
         old = _passphrase(passphrase_file)
         if new_passphrase_file is None:
@@ -250,7 +250,7 @@ def change_passphrase(
 def destroy(*, store_path: Path, is_sure: bool) -> None:
     """Destroy a key store: nobody can then link or reverse its pseudonyms, you neither."""
     with _errors():
-        from containers.scrub_headers import key_store  # noqa: PLC0415
+        from containers.scrub_headers import key_store  # noqa: PLC0415 - the help is quick without it
 
         if not is_sure:
             if not sys.stdin.isatty():
@@ -261,14 +261,14 @@ def destroy(*, store_path: Path, is_sure: bool) -> None:
 
 
 def _profile(name: str) -> Profile:
-    from containers.scrub_headers.profile import load_profile, read_profile  # noqa: PLC0415
+    from containers.scrub_headers.profile import load_profile, read_profile  # noqa: PLC0415 - the help is quick without it
 
     is_file = os.sep in name or name.endswith((".yaml", ".yml"))
     return read_profile(Path(name)) if is_file else load_profile(name)
 
 
 def _passphrase(file_path: Path | None, *, is_new: bool = False) -> str:
-    from containers.scrub_headers import key_store  # noqa: PLC0415
+    from containers.scrub_headers import key_store  # noqa: PLC0415 - the help is quick without it
 
     if file_path is not None:
         return key_store.passphrase_from_file(file_path)
@@ -277,7 +277,7 @@ def _passphrase(file_path: Path | None, *, is_new: bool = False) -> str:
 
 
 def _asked(what: str, *, is_new: bool) -> str:
-    from containers.scrub_headers.key_store import KeyStoreError  # noqa: PLC0415
+    from containers.scrub_headers.key_store import KeyStoreError  # noqa: PLC0415 - the help is quick without it
 
     if not sys.stdin.isatty():
         raise KeyStoreError(

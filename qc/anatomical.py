@@ -9,6 +9,7 @@ first. Not here: the formulas (``spatial``, ``tissues``), files, pages.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +86,8 @@ def measure_anatomical(image: Image, brain: Mask | None, *, is_t1w: bool = True)
         found.notes.append(f"It has {volume.shape[3]} volumes; the mean of them is measured.")
         volume = volume.mean(axis=3, dtype=np.float64).astype(np.float32)
     for axis, name in enumerate("xyz"):
-        found.measures.take(f"size_{name}", lambda axis=axis: int(volume.shape[axis]))  # type: ignore[misc]
-        found.measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]
+        found.measures.take(f"size_{name}", lambda axis=axis: int(volume.shape[axis]))  # type: ignore[misc]  # binds the loop's
+        found.measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]  # binds the loop's
     volume = np.maximum(volume, 0)
     found.mean = volume
     _own(found, volume, image)
@@ -196,7 +197,7 @@ def _as_mriqc(measures: Measures, prepared: _Prepared, brain: Mask, volume: Volu
         share = prepared.shares[name]
         measures.take(
             f"tpm_overlap_{name}",
-            lambda share=share, likely=likely: tissues.fuzzy_overlap(share, likely),  # type: ignore[misc]
+            lambda share=share, likely=likely: tissues.fuzzy_overlap(share, likely),  # type: ignore[misc]  # binds the loop's
         )
 
 
@@ -215,7 +216,7 @@ def _against_raw_air(
         share = prepared.shares[name]
         measures.take(
             f"raw_snrd_{name}",
-            lambda share=share: (  # type: ignore[misc]
+            lambda share=share: (  # type: ignore[misc]  # binds the loop's
                 summary.summarise(volume * summary.rounding_scale(volume), share).median
                 / summary.rounding_scale(volume)
                 / spatial.air_noise(volume[prepared.hat])
@@ -259,8 +260,8 @@ def measure_tissues(
         return
     for name, each in found.items():
         _take_summary(measures, name, each)
-        measures.take(f"snr_{name}", lambda each=each: spatial.snr(each.median, each.stdv, each.count))  # type: ignore[misc]  # fmt: skip  # noqa: E501
-        measures.take(f"rpve_{name}", lambda name=name: tissues.partial_volume(shares[name]))  # type: ignore[misc]
+        measures.take(f"snr_{name}", partial(spatial.snr, each.median, each.stdv, each.count))
+        measures.take(f"rpve_{name}", partial(tissues.partial_volume, shares[name]))
     _total(measures, "snr")
     measures.take_all(
         tuple(f"icvs_{name}" for name in tissues.TISSUES),
@@ -297,7 +298,8 @@ def _against_air(
         measures.refuse(noise_names, "The air around the head is missing or was zeroed.")
         return
     for name, each in found.items():
-        measures.take(f"snrd_{name}", lambda each=each: spatial.snr_dietrich(each.median, outside.mad, outside.stdv))  # type: ignore[misc]  # fmt: skip  # noqa: E501
+        over_noise = partial(spatial.snr_dietrich, each.median, outside.mad, outside.stdv)
+        measures.take(f"snrd_{name}", over_noise)
     _total(measures, "snrd")
 
 
@@ -307,7 +309,7 @@ def _take_summary(measures: Measures, region: str, found: summary.Summary) -> No
         found.count,
     )  # fmt: skip
     for name, value in zip(_STATISTICS, values, strict=True):
-        measures.take(f"summary_{region}_{name}", lambda value=value: value)  # type: ignore[misc]
+        measures.take(f"summary_{region}_{name}", lambda value=value: value)  # type: ignore[misc]  # binds the loop's
 
 
 def _total(measures: Measures, kind: str) -> None:
@@ -352,7 +354,7 @@ def _own(found: Measured, volume: Volume, image: Image) -> None:
     try:
         around = masks.background(volume, head, image.voxel_mm)
         if around.is_zeroed:
-            raise UndefinedMeasureError("The background is zeroed, or has too few grey levels.")  # noqa: TRY301
+            raise UndefinedMeasureError("The background is zeroed, or has too few grey levels.")  # noqa: TRY301 - caught below, as from elsewhere
     except UndefinedMeasureError as error:
         measures.refuse(_AIR_NAMES, str(error))
         return

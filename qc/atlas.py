@@ -125,7 +125,7 @@ def fit_atlas(volume: NDArray[np.floating], brain: Mask, affine_ras: NDArray[np.
     # In the whole image, not in the brain's box: an average brain around a smaller one is no fit.
     coarse = _coarse(_subject(np.ones_like(volume), brain, affine_ras))
     there = sitk.GetArrayFromImage(coarse).transpose(2, 1, 0) > 0.5  # noqa: PLR2004 - half a voxel
-    overlap = _dice(_carried(atlas.shares.sum(axis=0), coarse, found) > 0.5, there)  # noqa: PLR2004
+    overlap = _dice(_carried(atlas.shares.sum(axis=0), coarse, found) > 0.5, there)  # noqa: PLR2004 - more likely than not
     if overlap < _LEAST_OVERLAP:
         raise UndefinedMeasureError("The average brain does not fit this one.")
     return Fit(shares, _matrix_of(found), overlap)

@@ -257,8 +257,8 @@ def _predicted(
 
 def _sizes(measures: Measures, image: Image, frames: int) -> None:
     for axis, name in enumerate("xyz"):
-        measures.take(f"size_{name}", lambda axis=axis: int(image.data.shape[axis]))  # type: ignore[misc]
-        measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]
+        measures.take(f"size_{name}", lambda axis=axis: int(image.data.shape[axis]))  # type: ignore[misc]  # binds the loop's
+        measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]  # binds the loop's
     measures.take("size_t", lambda: frames)
 
 
@@ -305,14 +305,14 @@ def _motion(  # noqa: PLR0913, PLR0917 - what it looks at
         steps: list[float] = []
         reason = "There are fewer than two volumes of the same weighting."
         for shell in shells:
-            if bool(shell.b_value) != is_weighted or len(shell.frames) < 2:  # noqa: PLR2004
+            if bool(shell.b_value) != is_weighted or len(shell.frames) < 2:  # noqa: PLR2004 - a pair
                 continue
             volumes = data[..., shell.frames]
             try:
                 hat = None
                 if is_weighted:
                     if directions is None:
-                        raise UndefinedMeasureError("There are no directions.")  # noqa: TRY301
+                        raise UndefinedMeasureError("There are no directions.")  # noqa: TRY301 - caught below, as from elsewhere
                     hat = _without_own(_hat(directions[shell.frames]))
                 new_steps, new_lost = _steps(volumes, hat, wide, voxel_mm)
             except UndefinedMeasureError as error:
@@ -321,8 +321,8 @@ def _motion(  # noqa: PLR0913, PLR0917 - what it looks at
             steps += new_steps
             lost += new_lost
         if steps:
-            found.measures.take(f"{name}_mean", lambda steps=steps: float(np.mean(steps)))  # type: ignore[misc]
-            found.measures.take(f"{name}_max", lambda steps=steps: max(steps))  # type: ignore[misc]
+            found.measures.take(f"{name}_mean", lambda steps=steps: float(np.mean(steps)))  # type: ignore[misc]  # binds the loop's
+            found.measures.take(f"{name}_max", lambda steps=steps: max(steps))  # type: ignore[misc]  # binds the loop's
         else:
             found.measures.refuse((f"{name}_mean", f"{name}_max"), reason)
     found.measures.take("unaligned_num", lambda: lost)
@@ -371,7 +371,7 @@ def _dropouts(
         float(losses.max()), int((losses > DROPOUT_SHARE).sum()), slice_index, frame_index
     )  # fmt: skip
     for name, value in zip(names, values, strict=True):
-        found.measures.take(name, lambda value=value: value)  # type: ignore[misc]
+        found.measures.take(name, lambda value=value: value)  # type: ignore[misc]  # binds the loop's
     found.trace("slice_dropout", losses.max(axis=0), 0)
 
 
@@ -390,7 +390,7 @@ def _directions(
     for shell in weighted:
         name = f"cnr_b{shell.b_value}"
         inside, vectors = data[..., shell.frames][mask], directions[shell.frames]
-        measures.take(name, lambda one=inside, two=vectors: angular_cnr(one, two))  # type: ignore[misc]
+        measures.take(name, lambda one=inside, two=vectors: angular_cnr(one, two))  # type: ignore[misc]  # binds the loop's
         value = measures.values[name]
         if value is not None:
             ratios.append(float(value))

@@ -98,8 +98,8 @@ def measure_bold(image: Image) -> Measured:
 
 def _sizes(measures: Measures, image: Image, frames: int) -> None:
     for axis, name in enumerate("xyz"):
-        measures.take(f"size_{name}", lambda axis=axis: int(image.data.shape[axis]))  # type: ignore[misc]
-        measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]
+        measures.take(f"size_{name}", lambda axis=axis: int(image.data.shape[axis]))  # type: ignore[misc]  # binds the loop's
+        measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]  # binds the loop's
     measures.take("size_t", lambda: frames)
     if image.repetition_s is None:
         measures.refuse(("spacing_tr",), "The header has no time between volumes.")
@@ -151,7 +151,7 @@ def _motion(
         ("fd_max_frame", int(displacement.argmax()) + 1 + dummies),
         ("motion_range", temporal.motion_range_mm(motion)),
     ):
-        found.measures.take(name, lambda value=value: value)  # type: ignore[misc]
+        found.measures.take(name, lambda value=value: value)  # type: ignore[misc]  # binds the loop's
     found.trace("fd", displacement, dummies + 1)
     return motion
 
@@ -234,7 +234,7 @@ def _spatial(measures: Measures, mean: Volume, mask: Mask) -> None:
     measures.take("fber", lambda: spatial.fber(scaled, mask))
     measures.take("efc", lambda: spatial.efc(mean))
     for name in "xy":
-        measures.take(f"gsr_{name}", lambda name=name: temporal.gsr(mean, mask, name))  # type: ignore[misc]
+        measures.take(f"gsr_{name}", lambda name=name: temporal.gsr(mean, mask, name))  # type: ignore[misc]  # binds the loop's
     take_fwhm(measures, mean, mask)
 
 
@@ -249,7 +249,7 @@ def take_fwhm(measures: Measures, volume: Volume, mask: Mask) -> None:
         if width is None:
             measures.refuse((name,), "Too few neighbours, or no smoothness, along this axis.")
         else:
-            measures.take(name, lambda width=width: width)  # type: ignore[misc]
+            measures.take(name, lambda width=width: width)  # type: ignore[misc]  # binds the loop's
     known = [width for width in widths if width is not None]
     if len(known) == len(widths):
         measures.take("fwhm_avg", lambda: float(np.mean(known)))
@@ -270,7 +270,7 @@ def _temporal(found: Measured, aligned: NDArray[np.float32], dummies: int) -> No
         except UndefinedMeasureError as error:
             measures.refuse((name,), str(error))
         else:
-            measures.take(name, lambda values=values: float(values.mean()))  # type: ignore[misc]
+            measures.take(name, lambda values=values: float(values.mean()))  # type: ignore[misc]  # binds the loop's
             found.trace(name, values, dummies)
     try:
         changes = temporal.dvars(aligned)
@@ -307,7 +307,7 @@ def _single(found: Measured, steady: Volume, mask: Mask, dummies: int) -> None:
             worst.frame_index + dummies,
         )
         for name, value in zip(names, values, strict=True):
-            found.measures.take(name, lambda value=value: value)  # type: ignore[misc]
+            found.measures.take(name, lambda value=value: value)  # type: ignore[misc]  # binds the loop's
         found.trace(label, np.abs(table).max(axis=0), dummies)
 
 

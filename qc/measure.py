@@ -64,7 +64,7 @@ class Measures:
             self.refuse(names, str(error))
             return
         for name in names:
-            self.take(name, lambda value=found[name]: value)  # type: ignore[misc]
+            self.take(name, lambda value=found[name]: value)  # type: ignore[misc]  # binds the loop's
 
     def refuse(self, names: tuple[str, ...], reason: str) -> None:
         """Store None and the reason for each name."""

@@ -201,7 +201,7 @@ def _noisy_median(clean: NDArray[np.float32], sigma: float) -> float:
     low, high = 0.0, float(levels.max())
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if below(middle) < 0.5 else (low, middle)  # noqa: PLR2004
+        low, high = (middle, high) if below(middle) < 0.5 else (low, middle)  # noqa: PLR2004 - half
     return (low + high) / 2
 
 
@@ -216,5 +216,5 @@ def _rayleigh_mad() -> float:
     low, high = 0.0, median
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if covered(middle) < 0.5 else (low, middle)  # noqa: PLR2004
+        low, high = (middle, high) if covered(middle) < 0.5 else (low, middle)  # noqa: PLR2004 - half
     return (low + high) / 2

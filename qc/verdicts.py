@@ -21,7 +21,7 @@ outliers, section 3.3: 3.5 for the modified z-score)."""
 
 JUDGED: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "T1w": ("cjv", "cnr", "snr_total", "snrd_total", "efc", "fber", "fwhm_avg", "inu_range",
-            "air_artifacts", "noise_sigma"),
+            "air_artifacts", "noise_sigma", "raw_snrd_total", "raw_fber"),
     "T2w": ("efc", "fber", "fwhm_avg", "head_snr", "air_artifacts", "noise_sigma"),
     "bold": ("fd_mean", "fd_perc", "tsnr", "dvars_nstd", "dvars_peak_ratio", "gsr_x", "gsr_y",
              "aqi", "efc", "slice_z_max", "kspace_z_max", "drift"),

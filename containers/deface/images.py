@@ -33,7 +33,8 @@ _PLAIN_TYPES = MappingProxyType(
     {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 )
 """NIfTI's codes of voxels that are one number of at most 64 bits."""
-_MOST_BYTES = 4 << 30
+MOST_BYTES = 4 << 30
+"""Of an unpacked file."""
 _SIZE_MM = (0.1, 8.0)
 """Voxels smaller or larger show no head that the step was tried on."""
 _EXTENT_MM = 60.0
@@ -41,6 +42,14 @@ _EXTENT_MM = 60.0
 _FEWEST_SLICES = 16
 _CT_AIR = -900.0
 _CT_SHARE = 0.05
+_HEADER_BYTES = 352
+_MOST_HEADER_BYTES = 64 << 10
+"""With extensions of any kind; what programs add there is far shorter than a picture."""
+_MOST_TEXT_BYTES = 4 << 20
+"""With extensions of text: converters keep the whole DICOM header there, 200 kB are usual."""
+_TEXT = bytes([0, 9, 10, 13, *range(32, 127), *range(128, 256)])
+_MOST_OTHER_BYTES = 64
+"""Sizes and codes of a few extensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ def read_head_image(path: Path, shown: str) -> HeadImage:
     ------
     BadInputError
         It is no NIfTI file, is damaged, holds several volumes, colours or complex numbers, has
-        voxel sizes or a size that no head has, is empty, or is a CT.
+        voxel sizes or a size that no head has, is empty, is a CT, or has room for a second image.
     """
     content = _unpacked(path, shown)
     header = _header(content, shown)
@@ -113,6 +122,7 @@ def read_head_image(path: Path, shown: str) -> HeadImage:
             f"Cannot deface {shown}: the file ends before its voxels do. Get it again, whole."
         )
     stored = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
+    check_nothing_beside(content, offset, stored, shown)
     has_orientation = bool(header["sform_code"]) or bool(header["qform_code"])
     affine = _affine(header, shown)
     orientation = io_orientation(affine)
@@ -137,6 +147,23 @@ def read_head_image(path: Path, shown: str) -> HeadImage:
         has_orientation=has_orientation,
         notes=tuple(notes),
     )
+
+
+def check_nothing_beside(content: bytes, offset: int, stored: NDArray[np.generic],
+                         shown: str) -> None:  # fmt: skip
+    """Refuse a file with room for a second image beside the voxels that its header names.
+
+    Raises
+    ------
+    BadInputError
+        Something stands behind the voxels, or what stands before them is long and no text.
+    """
+    has_room = offset > _MOST_HEADER_BYTES and not _is_text(content[_HEADER_BYTES:offset])
+    if has_room or content[offset + stored.nbytes :].strip(b"\0"):
+        raise BadInputError(
+            f"Cannot deface {shown}: the file holds more than a header and the voxels that it "
+            "names, which may show the face. Save the image anew with a program that reads it."
+        )
 
 
 def in_file_order(mask: NDArray[np.bool_], image: HeadImage) -> NDArray[np.bool_]:
@@ -193,12 +220,12 @@ def _unpacked(path: Path, shown: str) -> bytes:
             is_packed = stream.read(2) == _GZIP_MAGIC
             stream.seek(0)
             source = gzip.GzipFile(fileobj=stream) if is_packed else stream
-            content = source.read(_MOST_BYTES + 1)
+            content = source.read(MOST_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BadInputError(
             f"Cannot deface {shown}: its compression is damaged. Get the file again, whole."
         ) from error
-    if len(content) > _MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise BadInputError(
             f"Cannot deface {shown}: unpacked it is larger than 4 GB, more than the step takes."
         )
@@ -238,7 +265,7 @@ def _shape(header: nib.Nifti1Header, shown: str) -> tuple[int, int, int]:
 def _affine(header: nib.Nifti1Header, shown: str) -> NDArray[np.float64]:
     affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-4:  # noqa: PLR2004
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-4:  # noqa: PLR2004 - mm3; flat
         raise BadInputError(
             f"Cannot deface {shown}: its header gives no usable directions or voxel sizes. "
             "Convert it again from the scanner's files."
@@ -295,3 +322,9 @@ def _fill(stored: NDArray[np.generic], header: nib.Nifti1Header) -> float:
     if np.issubdtype(stored.dtype, np.integer):
         zero = round(zero)
     return float(min(max(zero, low), high))
+
+
+def _is_text(extensions: bytes) -> bool:
+    others = len(extensions.translate(None, _TEXT))
+    others += extensions.decode("utf-8", "replace").count("\ufffd")
+    return len(extensions) <= _MOST_TEXT_BYTES and others <= _MOST_OTHER_BYTES

@@ -58,7 +58,7 @@ def make_template(head: NDArray[np.float32], voxel_mm: tuple[float, ...]) -> dic
     """Return the arrays of the template by name; see ``template.Template``."""
     spacing = np.asarray(voxel_mm)
     brain = main_body(BrainMaskNetwork().predict(head), (spacing[0], spacing[1], spacing[2]))
-    head, brain = _resampled(head, spacing), _resampled(brain.astype(np.float32), spacing) > 0.5  # noqa: PLR2004
+    head, brain = _resampled(head, spacing), _resampled(brain.astype(np.float32), spacing) > 0.5  # noqa: PLR2004  # nearest
     padding = [(round(each / VOXEL_MM),) * 2 for each in PADDING_MM]
     # Beyond the template the head goes on (the neck), and the brain does not.
     continued = head.copy()
@@ -145,7 +145,7 @@ def main() -> NoReturn:
         head = image.get_fdata(dtype=np.float32)
         voxel_mm = tuple(float(each) for each in image.header.get_zooms()[:3])
     content = io.BytesIO()
-    np.savez_compressed(content, **make_template(head, voxel_mm))  # type: ignore[arg-type]
+    np.savez_compressed(content, **make_template(head, voxel_mm))  # type: ignore[arg-type]  # names of arrays
     out_path.write_bytes(content.getvalue())
     sys.exit(0)
 

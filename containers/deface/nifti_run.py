@@ -15,7 +15,6 @@ from containers.deface.registration import Reference
 from containers.deface.selection import Found
 from containers.deface.volumes import (
     Volumes,
-    check_nothing_beside,
     count_volumes,
     deface_phase,
     deface_volumes,
@@ -65,7 +64,6 @@ class NiftiSession:
             fill = volumes.fill
         else:
             image = read_head_image(found.path, found.shown)
-            check_nothing_beside(image.content, image.offset, image.stored, found.shown)
             outcome = deface(image, self.tools, self.settings, reference)
             self.warnings += [f"{found.shown}: {note}" for note in image.notes]
             fill = image.fill

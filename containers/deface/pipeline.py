@@ -246,7 +246,13 @@ def _bytes_gate(image: HeadImage, result: bytes, removed: NDArray[np.bool_]) -> 
     before = np.frombuffer(image.content, np.uint8)
     after = np.frombuffer(result, np.uint8)
     if before.size != after.size:
-        return Gate("bytes changed outside the cut", float("inf"), "0", False, "the size changed")  # noqa: FBT003
+        return Gate(
+            "bytes changed outside the cut",
+            float("inf"),
+            "0",
+            is_passed=False,
+            reason="the size of the file changed",
+        )
     first, size = image.offset, image.stored.dtype.itemsize
     last = first + image.stored.size * size
     wrong = sum(

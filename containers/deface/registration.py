@@ -142,7 +142,7 @@ def fit_by_reference(
         for T1w and takes skull for brain in other contrasts.
     """
     moved = _moved_rigidly(head, to_world, reference)
-    lent = carry(reference.head.brain, reference.head.grid, head.grid, inverse(moved)) > 0.5  # noqa: PLR2004
+    lent = carry(reference.head.brain, reference.head.grid, head.grid, inverse(moved)) > 0.5  # noqa: PLR2004 - nearest
     total = int(lent.sum()) + int(head.brain.sum())
     likeness = 2.0 * int((lent & head.brain).sum()) / total if total else 0.0
     if likeness < _LEAST_LIKENESS:
@@ -170,7 +170,7 @@ def _moved_rigidly(head: Head, to_world: Matrix, reference: Reference) -> Matrix
 
 def brain_dice(head: Head, template: Template, matrix: Matrix) -> float:
     """Return how well the template's brain covers the head's, within the field of view."""
-    carried = carry(template.brain, template.head_grid, head.grid, inverse(matrix)) > 0.5  # noqa: PLR2004
+    carried = carry(template.brain, template.head_grid, head.grid, inverse(matrix)) > 0.5  # noqa: PLR2004 - nearest
     total = int(carried.sum()) + int(head.brain.sum())
     return 2.0 * int((carried & head.brain).sum()) / total if total else 0.0
 

@@ -20,22 +20,19 @@ from numpy.typing import NDArray
 from containers.contract import BadInputError
 from containers.deface.carried import carry_to_magnitude, cut_of_phase, mask_of, outcome_of_phase
 from containers.deface.gates import Gate
-from containers.deface.images import read_content, read_head_image, write_file
+from containers.deface.images import (
+    MOST_BYTES,
+    check_nothing_beside,
+    read_content,
+    read_head_image,
+    write_file,
+)
 from containers.deface.pipeline import Outcome, Settings, Tools, deface
 from containers.deface.registration import Reference
 
 MOST_VOLUMES = 32
 _SAME_GRID_MM = 1e-3
 _DIMENSIONS = 3
-_MOST_BYTES = 4 << 30
-_HEADER_BYTES = 352
-_MOST_HEADER_BYTES = 64 << 10
-"""With extensions of any kind; what programs add there is far shorter than a picture."""
-_MOST_TEXT_BYTES = 4 << 20
-"""With extensions of text: converters keep the whole DICOM header there, 200 kB are usual."""
-_TEXT = bytes([0, 9, 10, 13, *range(32, 127), *range(128, 256)])
-_MOST_OTHER_BYTES = 64
-"""Sizes and codes of a few extensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def read_volumes(path: Path, shown: str) -> Volumes:
         image = _opened(path)
         proxy: Any = image.dataobj
         dtype: np.dtype[Any] = np.dtype(proxy.dtype)
-        if int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize > _MOST_BYTES:
+        if int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize > MOST_BYTES:
             raise BadInputError(
                 f"Cannot deface {shown}: unpacked it is larger than 4 GB, more than the step takes."
             )
@@ -110,29 +107,6 @@ def read_volumes(path: Path, shown: str) -> Volumes:
     return Volumes(
         content, int(proxy.offset), stored.reshape(shape, order="F"), affine, float(zero)
     )
-
-
-def check_nothing_beside(content: bytes, offset: int, stored: NDArray[np.generic],
-                         shown: str) -> None:  # fmt: skip
-    """Refuse a file with room for a second image beside the voxels that its header names.
-
-    Raises
-    ------
-    BadInputError
-        Something stands behind the voxels, or what stands before them is long and no text.
-    """
-    has_room = offset > _MOST_HEADER_BYTES and not _is_text(content[_HEADER_BYTES:offset])
-    if has_room or content[offset + stored.nbytes :].strip(b"\0"):
-        raise BadInputError(
-            f"Cannot deface {shown}: the file holds more than a header and the voxels that it "
-            "names, which may show the face. Save the image anew with a program that reads it."
-        )
-
-
-def _is_text(extensions: bytes) -> bool:
-    others = len(extensions.translate(None, _TEXT))
-    others += extensions.decode("utf-8", "replace").count("\ufffd")
-    return len(extensions) <= _MOST_TEXT_BYTES and others <= _MOST_OTHER_BYTES
 
 
 def _opened(path: Path) -> nib.Nifti1Image:

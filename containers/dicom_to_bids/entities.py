@@ -87,7 +87,7 @@ def phase_direction(sidecar: Mapping[str, object]) -> str:
     """
     encoded = str(sidecar.get("PhaseEncodingDirection") or "")
     cosines = sidecar.get("ImageOrientationPatientDICOM")
-    if encoded[:1] not in {"i", "j"} or not isinstance(cosines, list) or len(cosines) != 6:  # noqa: PLR2004
+    if encoded[:1] not in {"i", "j"} or not isinstance(cosines, list) or len(cosines) != 6:  # noqa: PLR2004 - two directions in space
         return ""
     axis = [number(value) or 0.0 for value in (cosines[:3] if encoded[0] == "i" else cosines[3:])]
     sign = 1.0 if encoded[0] == "i" else -1.0

@@ -213,7 +213,7 @@ class _Reader:
             return headers.read_header(path)
         except NotUnderstoodError:
             # Only here, because importing pydicom takes longer than reading a session.
-            from containers.dicom_to_bids.pixels import read_any_header  # noqa: PLC0415
+            from containers.dicom_to_bids.pixels import read_any_header  # noqa: PLC0415 - see above
 
             return read_any_header(path) or _DAMAGED
         except OSError:

@@ -68,7 +68,7 @@ def _validator() -> Draft202012Validator:
 
 def _validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
     # Only here: most sessions have no map, and importing it takes longer than naming them.
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  # slow to load; most calls have no map
 
     return Draft202012Validator(schema)
 

@@ -227,7 +227,7 @@ def _verdict(verdict: Verdict | None) -> str:
 
 def _figure(picture: Picture) -> str:
     # Only here, so that numpy is imported while the validator runs.
-    from containers.dicom_to_bids.pictures import draw_slices  # noqa: PLC0415
+    from containers.dicom_to_bids.pictures import draw_slices  # noqa: PLC0415  # loads the drawing library
 
     name = html.escape(PurePosixPath(picture.name).name)
     drawn = draw_slices(picture.image.image_path)

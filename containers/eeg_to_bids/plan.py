@@ -72,7 +72,7 @@ def plan(
 def _task_of_name(recording: Recording, known: IdentityStrings) -> str:
     stem = recording.main.stem
     told = re.search(r"(?:^|[_-])task-([A-Za-z0-9]+)", stem)
-    if told and is_safe_label(told[1], known.texts) and len(told[1]) <= 40:  # noqa: PLR2004
+    if told and is_safe_label(told[1], known.texts) and len(told[1]) <= 40:  # noqa: PLR2004  # characters of a label
         return told[1]
     words = [word.casefold() for word in _NO_WORDS.split(stem)]
     pairs = [first + second for first, second in pairwise(words)]

@@ -89,13 +89,13 @@ def run(step_input: StepInput) -> StepReport:
     settings = _read_settings(step_input.parameters)
     _keep_libraries_at_home(step_input.scratch_dir)
     # Imported here: the libraries read their settings when they are imported.
-    from containers.eeg_to_bids.convert import (  # noqa: PLC0415
+    from containers.eeg_to_bids.convert import (  # noqa: PLC0415  # loads mne, which takes seconds
         Converted,
         NotConvertedError,
         Target,
         convert,
     )
-    from containers.eeg_to_bids.tree import (  # noqa: PLC0415
+    from containers.eeg_to_bids.tree import (  # noqa: PLC0415  # loads mne, which takes seconds
         BIDS_VERSION,
         MNE_BIDS_VERSION,
         MNE_VERSION,
@@ -291,8 +291,8 @@ def _judge(root: Path, scratch_dir: Path, *, allow_invalid: bool) -> Verdict:
 
 
 def _notes(done: Sequence[object], known: IdentityStrings, settings: _Settings) -> list[str]:
-    from containers.eeg_to_bids.convert import Converted  # noqa: PLC0415
-    from containers.recordings.texts import holds_identity  # noqa: PLC0415
+    from containers.eeg_to_bids.convert import Converted  # noqa: PLC0415  # loads mne, which takes seconds
+    from containers.recordings.texts import holds_identity  # noqa: PLC0415  # loads mne, which takes seconds
 
     notes: list[str] = []
     converted = [each for each in done if isinstance(each, Converted)]

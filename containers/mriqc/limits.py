@@ -58,6 +58,6 @@ def _quota(cgroup_dir: Path) -> int:
         _text(cgroup_dir / "cpu" / "cpu.cfs_quota_us"),
         _text(cgroup_dir / "cpu" / "cpu.cfs_period_us"),
     ]
-    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:  # noqa: PLR2004
+    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:  # noqa: PLR2004  # quota and period
         return 0
     return max(1, int(words[0]) // int(words[1]))

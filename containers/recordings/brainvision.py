@@ -319,7 +319,7 @@ def _moment(text: str) -> datetime | None:
         return None
     try:
         # Naive on purpose: the format knows no zone.
-        moment = datetime.strptime(found[1], "%Y%m%d%H%M%S")  # noqa: DTZ007
+        moment = datetime.strptime(found[1], "%Y%m%d%H%M%S")  # noqa: DTZ007  # a local time by its format
     except ValueError:
         return None
     return moment + timedelta(microseconds=int(found[2] or 0))

@@ -111,7 +111,7 @@ def _day(text: str) -> datetime | None:
     ]:
         try:
             # Naive on purpose: the format knows no zone.
-            return datetime.strptime(part, pattern)  # noqa: DTZ007
+            return datetime.strptime(part, pattern)  # noqa: DTZ007 - a day
         except ValueError:
             continue
     return None

@@ -301,7 +301,7 @@ class _Rewriter:
             tags.SUBJECT_SEX: self._policy.keep_sex,
             tags.SUBJECT_HAND: self._policy.keep_handedness,
         }
-        if wanted.get(tag.kind) and tag.type == _INT and tag.size_bytes == 4:  # noqa: PLR2004
+        if wanted.get(tag.kind) and tag.type == _INT and tag.size_bytes == 4:  # noqa: PLR2004 - bytes of one number
             self._put(tag.kind, tag.type, _value(self._source, tag))
         else:
             self._changes["FIF subject information"] += 1
@@ -340,7 +340,7 @@ class _Rewriter:
             return ":".join(self._channel_name(name) for name in text.split(":"))
         if tag.blocks[-1] == tags.ANNOTATIONS_BLOCK:
             return self._annotations(tag.kind, text)
-        if tag.blocks[-1] == 314 and tag.kind in {tags.NAME, tags.COMMENT}:  # noqa: PLR2004
+        if tag.blocks[-1] == 314 and tag.kind in {tags.NAME, tags.COMMENT}:  # noqa: PLR2004 - an item of a projection (FIFFB_PROJ_ITEM)
             # A projection needs a name.
             ok = is_vocabulary(text) and is_safe_label(text, self._known)
             self._changes["FIF names of projections"] += not ok

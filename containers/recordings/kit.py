@@ -129,7 +129,7 @@ def is_points(path: Path) -> bool:
     if path.stat().st_size > _LONGEST_TEXT_BYTES:
         return False
     rows = (line.removeprefix("%F").split() for line in _points(path, Counter()))
-    return sum(len(row) == 3 and not row[0].startswith("//") for row in rows) >= 3  # noqa: PLR2004
+    return sum(len(row) == 3 and not row[0].startswith("//") for row in rows) >= 3  # noqa: PLR2004 - three coordinates, three points
 
 
 def _points(path: Path, changes: Counter[str]) -> list[str]:

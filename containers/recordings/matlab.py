@@ -94,7 +94,7 @@ class _Reader:
         first, length = struct.unpack(self.order + "II", self.take(8))
         if first >> 16:
             # A short element: its length and up to four bytes stand in the tag.
-            if first >> 16 > 4:  # noqa: PLR2004
+            if first >> 16 > 4:  # noqa: PLR2004 - bytes in a small element
                 raise MatlabFileError
             return first & 0xFFFF, self.data[self.at - 4 : self.at - 4 + (first >> 16)]
         content = self.take(length)
@@ -184,7 +184,7 @@ def _shape(reader: _Reader) -> tuple[int, ...]:
         raise MatlabFileError
     shape = struct.unpack(f"{reader.order}{len(content) // 4}i", content)
     # Each element needs a byte at least, so a greater product is damage (and would not fit).
-    if not 2 <= len(shape) <= 8 or min(shape) < 0 or prod(shape) > _MOST_BYTES:  # noqa: PLR2004
+    if not 2 <= len(shape) <= 8 or min(shape) < 0 or prod(shape) > _MOST_BYTES:  # noqa: PLR2004 - dimensions
         raise MatlabFileError
     return shape
 
@@ -226,7 +226,7 @@ def _number(reader: _Reader, shape: tuple[int, ...], class_type: str) -> Number:
 def _characters(reader: _Reader, shape: tuple[int, ...]) -> str:
     kind, content = reader.element()
     text = _text(kind, content, "little" if reader.order == "<" else "big")
-    if len(shape) != 2 or len(text) != prod(shape):  # noqa: PLR2004
+    if len(shape) != 2 or len(text) != prod(shape):  # noqa: PLR2004 - rows and columns
         # Characters beyond 16 bits count twice in the shape; such a text is one row.
         if shape[0] > 1:
             raise MatlabFileError

@@ -43,7 +43,7 @@ def _statements(profile: Profile) -> Iterator[str]:
         known = public_attributes().get(tag)
         if tag in _LABELS:
             yield f"{place} := {_LABELS[tag]}  // {keyword_of(tag)}"
-        elif known and tag not in _SORTING and 0x0008 <= group < _LAST_PLAIN_GROUP:  # noqa: PLR2004
+        elif known and tag not in _SORTING and 0x0008 <= group < _LAST_PLAIN_GROUP:  # noqa: PLR2004  # the first group of attributes
             vr = known[0].split(" or ")[0]
             action = decide(tag, vr, profile).action
             # An assignment would make an attribute that was absent, so emptying is deleting.

@@ -97,7 +97,7 @@ class Judge:
             return "UN"
         choices = known[0].split(" or ")
         # Of two representations the binary one that no number test spoils: pixel data as words.
-        return "OW" if "OW" in choices and tag >> 16 != 0x0028 else choices[0]  # noqa: PLR2004
+        return "OW" if "OW" in choices and tag >> 16 != 0x0028 else choices[0]  # noqa: PLR2004 - the group of images
 
     def _judge(self, tag: int, vr: str, *, long_form: bool) -> Known:
         if tag >> 16 & 1:
@@ -121,12 +121,12 @@ class Judge:
     def _judge_private(self, tag: int, vr: str, *, long_form: bool) -> Known:
         group, element = tag >> 16, tag & 0xFFFF
         gone = Decision(Action.REMOVE, "private element that no rule keeps")
-        if group <= 0x0007 or group == 0xFFFF or not self._profile.retain_safe_private:  # noqa: PLR2004
+        if group <= 0x0007 or group == 0xFFFF or not self._profile.retain_safe_private:  # noqa: PLR2004 - groups that no data set has
             return Known(tag, GONE, long_form, vr, gone, self.rule_number(gone.rule))
         decision = Decision(Action.BINARY, "private element by its creator")
         kind = PRIVATE if vr != "SQ" else SPECIAL
         if element < 0x1000:  # noqa: PLR2004 - creators at 0010 to 00FF, nothing valid beside
-            is_creator = 0x10 <= element <= 0xFF and vr in {"LO", "UN"}  # noqa: PLR2004
+            is_creator = 0x10 <= element <= 0xFF and vr in {"LO", "UN"}  # noqa: PLR2004 - PS3.5 section 7.8.1
             if not is_creator:
                 return Known(tag, GONE, long_form, vr, gone, self.rule_number(gone.rule))
             decision, kind = Decision(Action.TEXT, "private creator"), SPECIAL

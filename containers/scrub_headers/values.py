@@ -72,7 +72,7 @@ def registered_codes() -> frozenset[str]:
     """Return values and meanings of the codes of PS3.16; whatever is one of them is public."""
     # Large tables, of which most files need nothing.
     from pydicom.sr._concepts_dict import concepts  # noqa: PLC0415 - as the comment says
-    from pydicom.sr._snomed_dict import mapping  # noqa: PLC0415
+    from pydicom.sr._snomed_dict import mapping  # noqa: PLC0415 - large, and seldom asked for
 
     found: set[str] = set()
     tables: Any = concepts

@@ -112,9 +112,9 @@ def _measure_all(
     defaced: bool | None,  # noqa: FBT001 - a fact
 ) -> tuple[list[Accounted], dict[str, Mapping[str, object]], dict[str, bytes]]:
     # Imported here: the libraries read the environment when they are imported.
-    from containers.winqc.brain import finder  # noqa: PLC0415
-    from containers.winqc.one_image import measure_file  # noqa: PLC0415
-    from qc.images import UnreadableImageError  # noqa: PLC0415
+    from containers.winqc.brain import finder  # noqa: PLC0415 - what measures takes seconds to load
+    from containers.winqc.one_image import measure_file  # noqa: PLC0415 - what measures takes seconds to load
+    from qc.images import UnreadableImageError  # noqa: PLC0415 - what measures takes seconds to load
 
     brain_of: BrainFinder = finder()
     rows: list[Accounted] = []
@@ -144,7 +144,7 @@ def _measure_all(
 
 def _find_recordings(places: Places) -> tuple[FoundRecording, ...]:
     # Imported here: it takes MNE-Python a second, and reads the environment.
-    from containers.winqc.recording import find  # noqa: PLC0415
+    from containers.winqc.recording import find  # noqa: PLC0415 - what measures takes seconds to load
 
     found: list[FoundRecording] = []
     taken: set[str] = set()
@@ -159,7 +159,7 @@ def _find_recordings(places: Places) -> tuple[FoundRecording, ...]:
 def _measure_recording(
     found: FoundRecording, results_dir: Path, records: dict[str, Mapping[str, object]]
 ) -> Accounted:
-    from containers.winqc.recording import (  # noqa: PLC0415
+    from containers.winqc.recording import (  # noqa: PLC0415 - what measures takes seconds to load
         UnreadableRecordingError,
         measure_found,
     )
@@ -195,8 +195,8 @@ def _write_tables(
 ) -> None:
     """Write the table of all images, and for a project the page that compares them."""
     from qc.pool import read_record  # noqa: PLC0415 - after the environment is set
-    from qc.report.group import Entry, make_group_page  # noqa: PLC0415
-    from qc.table import make_table  # noqa: PLC0415
+    from qc.report.group import Entry, make_group_page  # noqa: PLC0415 - what measures takes seconds to load
+    from qc.table import make_table  # noqa: PLC0415 - what measures takes seconds to load
 
     rows = {name: read_record(name, json.dumps(record)) for name, record in records.items()}
     text = make_table(rows.values())

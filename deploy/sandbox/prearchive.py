@@ -261,7 +261,7 @@ def act_on_session(call: Call) -> Response:
 
 
 def _uris(uris: list[str], status: int = 200) -> Response:
-    headers = {**_URI_TYPE, "Location": uris[0]} if status != 200 else _URI_TYPE  # noqa: PLR2004
+    headers = {**_URI_TYPE, "Location": uris[0]} if status != 200 else _URI_TYPE  # noqa: PLR2004 - HTTP: OK
     return Response("".join(f"{uri}\r\n" for uri in uris), status, headers)
 
 

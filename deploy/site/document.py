@@ -98,7 +98,7 @@ class SiteDocument:
             return None
         # The profiles need libraries that plain administration does not.
         from containers.scrub_headers.import_script import import_script  # noqa: PLC0415 # see above
-        from containers.scrub_headers.profile import load_profile, profile_names  # noqa: PLC0415
+        from containers.scrub_headers.profile import load_profile, profile_names  # noqa: PLC0415  # see above
 
         if part.profile not in profile_names():
             known = ", ".join(profile_names())

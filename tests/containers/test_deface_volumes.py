@@ -14,9 +14,9 @@ import pytest
 
 from commands.catalog import find
 from containers.contract import BadInputError, ExitCode, StepReport
+from containers.deface.images import check_nothing_beside
 from containers.deface.nifti_run import file_as_it_was
 from containers.deface.step import run
-from containers.deface.volumes import check_nothing_beside
 from containers.step_run import run_step
 from tests.builders.heads import BRAIN_POINTS, NOSE, MadeHead, average_head, write_head
 

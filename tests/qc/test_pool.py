@@ -254,7 +254,7 @@ def test_what_cannot_be_reckoned_with_is_no_value(number: str):
         ("size_x", 1.0, 2.0, False),
     ],
 )
-def test_the_bad_side_is_the_definitions(measure: str, value: float, median: float, worse: bool):  # noqa: FBT001
+def test_the_bad_side_is_the_definitions(measure: str, value: float, median: float, worse: bool):  # noqa: FBT001 - a column of the table
     """Lower, higher or nearer to zero is better; a size has no bad side."""
     assert is_worse(measure, value, median) is worse
 

@@ -144,8 +144,8 @@ def test_a_real_volume_moved_by_a_quintic_spline_is_found(bold: Image):
     """Another interpolation than ours moves it; with 1 % noise at most 0.05 mm off."""
     from scipy import ndimage  # noqa: PLC0415 - this test only
 
-    from qc.masks import signal_mask  # noqa: PLC0415
-    from qc.registration import voxel_map  # noqa: PLC0415
+    from qc.masks import signal_mask  # noqa: PLC0415 - this test only
+    from qc.registration import voxel_map  # noqa: PLC0415 - this test only
 
     volume = bold.data[..., 5].copy()
     mask = ndimage.binary_dilation(signal_mask(volume, bold.voxel_mm), iterations=2)

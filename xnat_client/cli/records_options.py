@@ -63,8 +63,8 @@ def open_records(home_folder: Path | None) -> tuple[Home, Database]:
     UsageError
         There are none yet, or they are newer than this program.
     """
-    from xnat_client.sharing.home import open_home  # noqa: PLC0415
-    from xnat_client.sharing.opening import open_obeying  # noqa: PLC0415
+    from xnat_client.sharing.home import open_home  # noqa: PLC0415  # the help is quick without it
+    from xnat_client.sharing.opening import open_obeying  # noqa: PLC0415  # the help is quick without it
 
     home = open_home(home_folder)
     database, kept = open_obeying(home)

@@ -266,9 +266,9 @@ def _may_be(facts: SeriesFacts, suffix: str) -> bool:
     if is_spin_echo(facts):
         return {
             "T1w": echo < 0.06,  # noqa: PLR2004 - seconds; inversion recovery included
-            "T2w": echo > 0.03 and inversion < 1.5,  # noqa: PLR2004
-            "FLAIR": echo > 0.05 and (inversion == 0 or inversion > 1.2),  # noqa: PLR2004
-            "PDw": echo < 0.05,  # noqa: PLR2004
+            "T2w": echo > 0.03 and inversion < 1.5,  # noqa: PLR2004 - seconds
+            "FLAIR": echo > 0.05 and (inversion == 0 or inversion > 1.2),  # noqa: PLR2004 - seconds
+            "PDw": echo < 0.05,  # noqa: PLR2004 - seconds
         }.get(suffix, False)
     return {
         "T1w": echo < _SHORT_TE_S,

@@ -215,7 +215,7 @@ def _angiography(facts: SeriesFacts) -> Decision | None:
     if facts.runs(r"tof|angio| fi3d") or facts.is_type("TOF") or "VASCTOF_GEMS" in facts.options:
         return _anat("angio", "time-of-flight", "A time-of-flight sequence.")
     times = (facts.repetition_time or 0, facts.echo_time or 0)
-    is_short = 0.015 <= times[0] <= 0.045 and 0.0025 <= times[1] <= 0.008  # noqa: PLR2004
+    is_short = 0.015 <= times[0] <= 0.045 and 0.0025 <= times[1] <= 0.008  # noqa: PLR2004 - seconds
     refocuses_flow = bool(facts.options & {"FC"}) or facts.runs(r"fl3d\d?r_t")
     if facts.is_3d and is_short and refocuses_flow and (ernst_ratio(facts) or 0) > 1:
         return _anat("angio", "flow-compensated", "A flow-compensated, saturating 3D echo.")
@@ -260,7 +260,7 @@ def _early_gradient_echo(facts: SeriesFacts) -> Decision | None:
 def _may_be_vessels(facts: SeriesFacts) -> bool:
     """Tell whether a 3D echo is as fine and as timed as time of flight is, which T1 rarely is."""
     times = (facts.repetition_time or 0, facts.echo_time or 0)
-    is_timed = 0.015 <= times[0] <= 0.045 and 0.0025 <= times[1] <= 0.008  # noqa: PLR2004
+    is_timed = 0.015 <= times[0] <= 0.045 and 0.0025 <= times[1] <= 0.008  # noqa: PLR2004 - seconds
     return bool(facts.is_3d and is_timed and (facts.matrix or 0) >= _VESSEL_MATRIX)
 
 

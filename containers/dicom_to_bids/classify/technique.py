@@ -47,7 +47,7 @@ def is_echo_planar(facts: SeriesFacts) -> bool:
     # Older Philips headers do not say it: many echoes per excitation of a 2D gradient echo do.
     train = facts.echo_train or 0
     is_plane = facts.is_3d is not True and "FFE" in facts.image_type
-    if is_plane and train > 12 and (facts.echo_time or 0) > _SUSCEPTIBLE_TE_S:  # noqa: PLR2004
+    if is_plane and train > 12 and (facts.echo_time or 0) > _SUSCEPTIBLE_TE_S:  # noqa: PLR2004 - echoes; an echo-planar train is longer
         return True
     is_coarse = facts.matrix is not None and facts.matrix <= _PLANAR_MATRIX
     is_philips = facts.vendor is Vendor.PHILIPS and facts.is_3d is False
@@ -56,7 +56,7 @@ def is_echo_planar(facts: SeriesFacts) -> bool:
 
 def _is_time_series(facts: SeriesFacts) -> bool:
     """Tell whether planes were measured again and again with a late echo: only EPI does that."""
-    is_repeated = (facts.volume_count or 1) >= 5 and facts.is_3d is False  # noqa: PLR2004
+    is_repeated = (facts.volume_count or 1) >= 5 and facts.is_3d is False  # noqa: PLR2004 - volumes
     return is_repeated and 0.012 <= (facts.echo_time or 0) <= 0.15  # noqa: PLR2004 - seconds
 
 

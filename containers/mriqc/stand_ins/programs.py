@@ -65,7 +65,7 @@ def synthstrip(arguments: Arguments) -> None:
     The mask is that of the network in ``qc.brain_mask``, not SynthStrip's.
     """
     from qc.brain_mask import BrainMaskNetwork, main_body  # noqa: PLC0415  # loads onnxruntime
-    from qc.images import load_image  # noqa: PLC0415
+    from qc.images import load_image  # noqa: PLC0415  # each program loads its own
 
     source = Path(option(arguments, "-i"))
     image = _load(source)
@@ -91,7 +91,7 @@ def smoothness(arguments: Arguments) -> None:
     MRIQC's library expects it. Of a series the mean over its volumes is printed. With ``-acf`` a
     second line follows, of zeros: MRIQC reads the first alone.
     """
-    from qc.spatial import fwhm  # noqa: PLC0415
+    from qc.spatial import fwhm  # noqa: PLC0415  # each program loads its own
 
     image = _load(option(arguments, "-input"))
     mask = np.asarray(_load(option(arguments, "-mask")).dataobj) > 0
@@ -120,7 +120,7 @@ def mean_over_time(arguments: Arguments) -> None:
 
 def automask(arguments: Arguments) -> None:
     """Write a mask of the signal: ``3dAutomask -prefix OUT IN``."""
-    from qc.masks import signal_mask  # noqa: PLC0415
+    from qc.masks import signal_mask  # noqa: PLC0415  # each program loads its own
 
     image = _load(arguments[-1])
     data = np.asarray(image.dataobj, dtype=np.float32)
@@ -136,8 +136,8 @@ def motion(arguments: Arguments) -> None:
 
     The aligned series under ``-prefix`` is the input: MRIQC applies the matrices itself.
     """
-    from qc.masks import signal_mask  # noqa: PLC0415
-    from qc.registration import displacement_mm, make_reference, matrix_of, register  # noqa: PLC0415
+    from qc.masks import signal_mask  # noqa: PLC0415  # each program loads its own
+    from qc.registration import displacement_mm, make_reference, matrix_of, register  # noqa: PLC0415  # each program loads its own
 
     image = _load(arguments[-1])
     data = np.asarray(image.dataobj, dtype=np.float32)
@@ -182,21 +182,21 @@ def _afni_numbers(world: NDArray[np.float64]) -> list[float]:
 
 def outliers(arguments: Arguments) -> None:
     """Print the share of outlying voxels of each volume: ``3dToutcount -fraction -mask M IN``."""
-    from qc.temporal import outlier_fraction  # noqa: PLC0415
+    from qc.temporal import outlier_fraction  # noqa: PLC0415  # each program loads its own
 
     _print_numbers(outlier_fraction(_series(arguments)))
 
 
 def quality_index(arguments: Arguments) -> None:
     """Print how unlike the median each volume is: ``3dTqual -mask M IN``, to ``> OUT`` if given."""
-    from qc.temporal import quality_index as index  # noqa: PLC0415
+    from qc.temporal import quality_index as index  # noqa: PLC0415  # each program loads its own
 
     _print_numbers(index(_series(arguments)))
 
 
 def global_correlation(arguments: Arguments) -> None:
     """Print the global correlation: ``@compute_gcor -input IN -mask M``."""
-    from qc.temporal import gcor  # noqa: PLC0415
+    from qc.temporal import gcor  # noqa: PLC0415  # each program loads its own
 
     sys.stdout.write(f"GCOR = {gcor(_series(arguments)):.6g}\n")
 
@@ -222,7 +222,7 @@ def _series(arguments: Arguments) -> NDArray[np.float32]:
     if "-mask" in arguments:
         mask = np.asarray(_load(option(arguments, "-mask")).dataobj) > 0
     elif "-automask" in arguments:
-        from qc.masks import signal_mask  # noqa: PLC0415
+        from qc.masks import signal_mask  # noqa: PLC0415  # each program loads its own
 
         mask = signal_mask(data.mean(axis=3), _zooms(image))
     else:

@@ -42,7 +42,7 @@ def make_templates(maps_dir: Path, out_dir: Path) -> None:
     grey, white = (_share(maps_dir / name) for name in (_GM, _WM))
     mask = brain > _BRAIN * np.percentile(brain, 99)
     fluid = np.clip(mask - grey - white, 0, 1).astype(np.float32)
-    labels = np.where(white > 0.5, _CARPET_WM, np.where(grey > 0.5, _CARPET_GM, 0))  # noqa: PLR2004
+    labels = np.where(white > 0.5, _CARPET_WM, np.where(grey > 0.5, _CARPET_GM, 0))  # noqa: PLR2004  # more likely than not
     for resolution, step in ((1, 1), (2, _SPLIT_MM)):
         head = f"tpl-{TEMPLATE}_res-{resolution:02d}"
         maps = {

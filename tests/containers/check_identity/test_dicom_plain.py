@@ -88,7 +88,7 @@ def test_planted_files_have_the_findings_of_the_full_reading(corpus: list[bytes]
 def test_a_usual_file_is_walked_quickly():
     """The comparison above is not one of the full reading with itself."""
     memory = ElementMemory(never_clean)
-    context = FileContext(Ledger(KEY), CheckSettings(), "x", "x.dcm", str, False, False)  # noqa: FBT003
+    context = FileContext(Ledger(KEY), CheckSettings(), "x", "x.dcm", str, False, False)  # noqa: FBT003 - as the class names them
 
     plain = read_plain(dicom_bytes(clean_dicom(1)), context, memory)
 
@@ -98,7 +98,7 @@ def test_a_usual_file_is_walked_quickly():
 def test_a_file_cut_short_anywhere_is_left_to_the_full_reading():
     """No truncation passes for a whole file."""
     data = dicom_bytes(clean_dicom(1))
-    context = FileContext(Ledger(KEY), CheckSettings(), "x", "x.dcm", str, False, False)  # noqa: FBT003
+    context = FileContext(Ledger(KEY), CheckSettings(), "x", "x.dcm", str, False, False)  # noqa: FBT003 - as the class names them
     memory = ElementMemory(never_clean)
     passed = []
 

@@ -16,6 +16,7 @@ import pytest
 
 from deploy.sandbox.archives import MIN_ALLOWED_BYTES
 from deploy.sandbox.settings import Settings
+from tests.builders.live_folders import paths_below
 
 
 def _zip(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
@@ -128,7 +129,7 @@ def test_hostile_archive_is_refused_as_a_whole(
     assert admin.rows(f"{path}/files") == []
     project_dir: Path = Settings(sandbox.root).archive_dir / study.project
     assert [p for p in project_dir.rglob("*") if p.is_file()] == []
-    assert not any(path.is_file() for path in Settings(sandbox.root).incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(Settings(sandbox.root).incoming_dir))
 
 
 def test_archive_of_well_packed_data_is_accepted(admin: Any, study: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from deploy.sandbox.catalogs import write_catalogs
 from deploy.sandbox.settings import Settings
 from deploy.sandbox.site import Site
+from tests.builders.live_folders import paths_below
 
 REFRESH = "/data/services/refresh/catalog"
 
@@ -141,7 +142,7 @@ def test_written_catalogs_lie_beside_the_files(tmp_path: Path) -> None:
     (path,) = folder.iterdir()
     assert path.name == "DICOM_catalog.xml"
     assert 'URI="a.dcm"' in path.read_text()
-    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(site.settings.incoming_dir))
     before = path.stat().st_ino
     write_catalogs(site, PurePosixPath("P/arc001/E"))
     assert path.stat().st_ino == before, "nothing new to say: a container may be reading it"

@@ -22,6 +22,7 @@ from deploy.sandbox.file_changes import IncomingFiles, change_files
 from deploy.sandbox.resource_rows import Details, Resource, resource_from_row, store_files
 from deploy.sandbox.settings import Settings
 from deploy.sandbox.site import Site
+from tests.builders.live_folders import paths_below
 from tests.conftest import Sandbox, start_sandbox
 from tests.deploy.sandbox.conftest import Api
 
@@ -115,7 +116,7 @@ def _archive(server: Sandbox) -> dict[str, str]:
     folder = server.root / "archive/P/resources/R"
     on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert on_disk == set(listed)
-    assert not any(path.is_file() for path in (server.root / "incoming").rglob("*"))
+    assert not any(path.is_file() for path in paths_below(server.root / "incoming"))
     return listed
 
 
@@ -153,7 +154,7 @@ def _restarted(site: Site) -> dict[str, bytes]:
     contents = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     rows = again.store.connection.execute("SELECT path, md5 FROM file").fetchall()
     assert {row["path"]: row["md5"] for row in rows} == {n: _md5(c) for n, c in contents.items()}
-    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(site.settings.incoming_dir))
     (notes,) = again.store.connection.execute("SELECT COUNT(*) FROM file_change").fetchone()
     assert notes == 0
     again.store.connection.close()
@@ -213,7 +214,7 @@ def test_death_after_the_commit_is_made_good(site: Site, done: int) -> None:
 
     assert contents == {row["path"]: row["md5"] for row in rows}
     assert contents == {"old.txt": _md5(b"new"), "sub/new.txt": _md5(b"new")}
-    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(site.settings.incoming_dir))
     again.store.connection.close()
 
 

@@ -14,6 +14,7 @@ from deploy.sandbox.object_items import ItemMaker
 from deploy.sandbox.resources import files_of, store_tree
 from deploy.sandbox.settings import Settings
 from deploy.sandbox.site import Site
+from tests.builders.live_folders import paths_below
 
 
 def test_new_resource_is_listed_with_its_description(admin: Any, study: Any) -> None:
@@ -203,7 +204,7 @@ def test_stored_tree_has_all_files(place: Any, tmp_path: Path) -> None:
     ]
     assert files[0].md5 == "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, A.5
     assert (site.settings.archive_dir / "P/resources/R1/a.txt").read_bytes() == b"abc"
-    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(site.settings.incoming_dir))
 
 
 def test_tree_with_an_unusable_name_stores_nothing(place: Any, tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_tree_with_an_unusable_name_stores_nothing(place: Any, tmp_path: Path) -
 
     (count,) = site.store.connection.execute("SELECT COUNT(*) FROM resource").fetchone()
     assert count == 0
-    assert not any(path.is_file() for path in site.settings.incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(site.settings.incoming_dir))
 
 
 def test_tree_does_not_replace_without_overwrite(place: Any, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import urllib3
 from deploy import sandbox_process
 from deploy.sandbox.app import all_routes
 from deploy.sandbox.settings import Settings
+from tests.builders.live_folders import paths_below
 from tests.conftest import start_sandbox
 from tests.deploy.sandbox.conftest import Api
 
@@ -36,7 +37,7 @@ class World:
     def snapshot(self) -> dict[str, str]:
         """Return every row that names the project or an object of it, and its files' digests."""
         found = {}
-        for path in sorted(self.root.rglob("*")):
+        for path in sorted(paths_below(self.root)):
             if path.is_file() and PROJECT in path.parts:
                 found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
         names = [PROJECT, MARK, self.values["subject"], self.values["experiment"]]

@@ -15,6 +15,7 @@ import requests
 
 from deploy.sandbox.settings import Settings
 from deploy.sandbox.store import Store
+from tests.builders.live_folders import paths_below
 from tests.deploy.sandbox.conftest import Api, Study
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -113,7 +114,7 @@ def test_what_is_refused_leaves_no_bytes(
 
     assert answers == [200, 403, 409, 200]
     assert list(_digests(admin, f"{study.session_path}/resources/REFUSED")) == ["a"]
-    assert not any(path.is_file() for path in Settings(sandbox.root).incoming_dir.rglob("*"))
+    assert not any(path.is_file() for path in paths_below(Settings(sandbox.root).incoming_dir))
 
 
 def test_the_database_log_stays_short(fresh_sandbox: Any) -> None:

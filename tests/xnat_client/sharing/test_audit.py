@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import subprocess
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -107,7 +109,7 @@ def test_changed_field_is_found_at_its_entry(
     """Each field of an entry is bound: a change of any is found, at that entry."""
     add_entries(records, 5, now)
 
-    outside(records, f"UPDATE audit_entry SET {column} = :value WHERE sequence = 3", value=value)  # noqa: S608
+    outside(records, f"UPDATE audit_entry SET {column} = :value WHERE sequence = 3", value=value)  # noqa: S608  # a column's name
 
     verdict = check(records)
     assert "entry 3" in places(verdict)
@@ -379,9 +381,6 @@ def test_signature_is_verified_by_another_program(
     records: Database, home: Home, now: datetime, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """OpenSSL accepts the signature of a checkpoint, so nobody depends on this program for it."""
-    import base64  # noqa: PLC0415
-    import subprocess  # noqa: PLC0415
-
     folder = tmp_path_factory.mktemp("openssl")
     add_entries(records, 2, now)
     document = json.loads(mark(records, home, now).as_json())

@@ -198,7 +198,7 @@ def test_an_account_belongs_to_one_person(site: Site, now: datetime):
         ("", False),
     ],
 )
-def test_orcid_check_digits(text: str, is_one: bool):  # noqa: FBT001
+def test_orcid_check_digits(text: str, is_one: bool):  # noqa: FBT001  # a column of the table
     """An iD with a slip in it is noticed."""
     assert people.is_orcid(text) is is_one
 

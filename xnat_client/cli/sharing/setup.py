@@ -46,8 +46,8 @@ def init(  # noqa: PLR0913  # one parameter for each option
     as_json: bool,
 ) -> None:
     """Run ``winxnat share init``."""
-    from xnat_client.sharing.home import open_home  # noqa: PLC0415
-    from xnat_client.sharing.opening import make_records  # noqa: PLC0415
+    from xnat_client.sharing.home import open_home  # noqa: PLC0415  # the help is quick without it
+    from xnat_client.sharing.opening import make_records  # noqa: PLC0415  # the help is quick without it
 
     home = open_home(home_folder)
     first = NewPerson(administrator, administrator_name or asked("The administrator's full name"))

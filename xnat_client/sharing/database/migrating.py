@@ -165,7 +165,7 @@ def _sqlite_file_is_there(path: str | None) -> bool:
 
 def _migrate(engine: sa.Engine) -> None:
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415  # a third of a second
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  # slow to load; most calls find the tables as they are
 
     scripts = ScriptDirectory(str(_MIGRATIONS_DIR), version_locations=[str(_MIGRATIONS_DIR)])
 
@@ -192,7 +192,7 @@ def _migrate(engine: sa.Engine) -> None:
 
 
 def _config() -> Any:
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415  # slow to load; most calls find the tables as they are
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS_DIR).replace("%", "%%"))
@@ -204,8 +204,8 @@ def differences(engine: sa.Engine) -> list[Any]:
 
     Check constraints are not among what Alembic compares.
     """
-    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
-    from alembic.migration import MigrationContext  # noqa: PLC0415
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415  # slow to load; most calls find the tables as they are
+    from alembic.migration import MigrationContext  # noqa: PLC0415  # slow to load; most calls find the tables as they are
 
     with engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True}
@@ -215,8 +215,8 @@ def differences(engine: sa.Engine) -> list[Any]:
 
 def initial_migration() -> str:
     """Return the source of the initial migration that ``tables`` demands."""
-    from alembic.autogenerate import produce_migrations, render_python_code  # noqa: PLC0415
-    from alembic.migration import MigrationContext  # noqa: PLC0415
+    from alembic.autogenerate import produce_migrations, render_python_code  # noqa: PLC0415  # slow to load; most calls find the tables as they are
+    from alembic.migration import MigrationContext  # noqa: PLC0415  # slow to load; most calls find the tables as they are
 
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:
