@@ -99,6 +99,7 @@ def apply_(  # noqa: PLR0913 - one argument for each option
     """
     from deploy.site.apply import apply, plan  # noqa: PLC0415 - keeps --help quick
     from deploy.site.document import SiteDocument  # noqa: PLC0415 - keeps --help quick
+    from xnat_client.errors import XnatClientError  # noqa: PLC0415 - keeps --help quick
 
     document = SiteDocument(site_file)
     with _open(server, user) as opened:
@@ -126,10 +127,13 @@ def apply_(  # noqa: PLR0913 - one argument for each option
                 err=True,
             )
             raise
-        finally:
-            if as_json:
-                click.echo(json.dumps({"applied": [each.document() for each in made]}))
-    if not as_json:
+        except XnatClientError as error:
+            # Printed with the error itself: one JSON object in all.
+            error.document = {"applied": [each.document() for each in made]}
+            raise
+    if as_json:
+        click.echo(json.dumps({"applied": [each.document() for each in made]}))
+    else:
         click.echo(
             f"Made and read back: {len(changes)} of {len(changes)}. The server is as the file says."
         )

@@ -34,7 +34,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Self
 
 from deploy.sandbox.errors import HttpError, conflict, not_found
-from deploy.sandbox.inode_groups import spread_folders_below
+from deploy.sandbox.inode_groups import QuickPlace, spread_folders_below
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,6 +48,7 @@ COPY_BYTES = 1024 * 1024
 _NUMBERS = itertools.count(1)
 """Names of received files. No other process uses the folder, and earlier ones' files are removed
 when it starts."""
+_PLACE = QuickPlace(str(os.getpid()))
 _WAIT_S = 0.005
 _WAITS = 400
 
@@ -56,18 +57,20 @@ class IncomingFile:
     """A file being received: its bytes, counted and digested as they come."""
 
     def __init__(self, folder: str) -> None:
-        self.name = f"{os.getpid()}/{next(_NUMBERS)}"
+        self.name = f"{_PLACE.name}/{next(_NUMBERS)}"
         """Where the bytes are until the file is placed, below the incoming folder."""
         self.size = 0
         self.kept = False
         self._path = f"{folder}/{self.name}"  # text: this runs for every small file
         self._md5 = hashlib.md5(usedforsecurity=False)  # what XNAT shows as the digest
+        began = time.thread_time_ns()
         self._stream = self._open()
+        _PLACE.made(time.thread_time_ns() - began)
 
     def _open(self) -> io.FileIO:
         try:
             return io.FileIO(self._path, "xb")
-        except FileNotFoundError:  # the first file of this process
+        except FileNotFoundError:  # the first file there
             self.path.parent.mkdir(exist_ok=True)
             return io.FileIO(self._path, "xb")
 

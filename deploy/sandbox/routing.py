@@ -171,17 +171,19 @@ class RouteTable(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return how the first fitting route fits, else the first that has another method."""
-        partial: tuple[Match, Scope] = (Match.NONE, {})
         if scope["type"] != "http":
-            return partial
+            return Match.NONE, {}
         # The whole path: nothing is mounted, here or above.
+        other: HandlerRoute | None = None
         for route in self._fitting(scope["path"]):
-            match, child_scope = route.matches(scope)
-            if match is Match.FULL:
+            if scope["method"] in route.methods:
+                match, child_scope = route.matches(scope)
                 return match, {**child_scope, ROUTE: route}
-            if match is Match.PARTIAL and partial[0] is Match.NONE:
-                partial = match, {**child_scope, ROUTE: route}
-        return partial
+            other = other or route
+        if other is None:
+            return Match.NONE, {}
+        match, child_scope = other.matches(scope)
+        return match, {**child_scope, ROUTE: other}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the route that was found answer; 405 when there are some with other methods only."""

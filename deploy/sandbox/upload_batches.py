@@ -71,6 +71,7 @@ class UploadBatches:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._arrived: list[_Job] = []
+        self._seen = 0
         self._handed_over = 0
         self._turns = 0
         self._waiting: SimpleQueue[list[_Job] | None] = SimpleQueue()
@@ -109,7 +110,16 @@ class UploadBatches:
         return await job.answered
 
     def _take(self) -> None:
-        """Store all that arrived in this turn of the event loop, or have the thread do so."""
+        """Store all that arrived, or have the thread do so.
+
+        As long as each turn of the event loop brings another file, the next one is waited for: a
+        turn costs little, a transaction as much as some files.
+        """
+        if self._seen < len(self._arrived) < ENOUGH:
+            self._seen = len(self._arrived)
+            asyncio.get_running_loop().call_soon(self._take)
+            return
+        self._seen = 0
         arrived, self._arrived = self._arrived, []
         if self._is_quick(arrived):
             with self._site.store.exclusive_now() as is_free:

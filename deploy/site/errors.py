@@ -6,8 +6,10 @@ SiteError                 5  the server did not do it, or has it not
 
 from __future__ import annotations
 
+from xnat_client.errors import XnatClientError
 
-class SiteError(Exception):
+
+class SiteError(XnatClientError):
     """The server did not do what the file says; the message names the line."""
 
     exit_code = 5

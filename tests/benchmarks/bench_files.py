@@ -1,26 +1,28 @@
 """Files going in and out: small ones against a server that only discards them, and a large one.
 
 Run: ``.venv/bin/python tests/benchmarks/bench_files.py [--gigabytes N] [--bytes N] [--files N]
-[--turns N] [--priority N]``
+[--turns N] [--priority N] [--lean] [--deleted N]``
 
 Small files are sent by eight connections, in turns to the sandbox and to the same HTTP stack
 (uvicorn, Starlette, one worker) whose only handler reads the body and forgets it; the ratio of
-their rates is printed, and the processor time for a file: of each server, and of the client. A
-rate near 1000 / the client's milliseconds is the client's own limit. The large file is
-sent and fetched once; printed is the most memory that the server ever had. Needs curl, and room for
-the large file where temporary files are.
+their rates is printed, and the processor time for a file: of each server, of the client, and of
+what no server that stores files can leave out (a digest, a file made, written and renamed). A rate
+near 1000 / the client's milliseconds is the client's own limit; urllib3, which the Python clients
+of XNAT use, is one for the server that discards. With ``--lean`` the requests are ready-made bytes,
+and the servers the limit of both rates. With ``--deleted`` so many files are sent and deleted
+before, which makes new ones slow on ext4 (see ``deploy/sandbox/inode_groups.py``). The large file
+is sent and fetched once; printed is the most memory that the server ever had. Needs curl, and room
+for the large file where temporary files are.
 
 On a busy machine let all three have their processors: Linux shares them out among login sessions
 first (sched(7), autogroup), so that ``nice`` alone does nothing for the servers, each of which has
 a session of its own. With ``--priority -15`` (as root) they and the client get that much of both.
-
-A file system whose files were just deleted by the thousand makes new ones slowly (ext4 passes over
-their inodes for minutes): leave time between two runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import socket
 import statistics
@@ -31,11 +33,14 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import urllib3
 
 from deploy import sandbox_process
+from deploy.sandbox.inode_groups import spread_folders_below
 
 CONNECTIONS = 8
 SINK = textwrap.dedent("""
@@ -79,21 +84,68 @@ def processor_s(pid: int) -> float:
 def send_all(url: str, headers: dict[str, str], pid: int, options: argparse.Namespace) -> Turn:
     """Send the small files to a server."""
     content = os.urandom(options.bytes)
+    shares = [range(each, options.files, CONNECTIONS) for each in range(CONNECTIONS)]
     with urllib3.PoolManager(maxsize=CONNECTIONS, headers=headers) as pool:
 
-        def send(number: int) -> int:
-            return pool.request("PUT", f"{url}/{number}.bin", body=content).status
+        def send(numbers: range) -> set[int]:
+            if options.lean:
+                return send_lean(url, headers, content, numbers)
+            return {pool.request("PUT", f"{url}/{n}.bin", body=content).status for n in numbers}
 
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             before, started = processor_s(pid), time.perf_counter()
             own = time.process_time()
-            statuses = set(threads.map(send, range(options.files)))
+            statuses = set[int]().union(*threads.map(send, shares))
             took, worked = time.perf_counter() - started, processor_s(pid) - before
             own = time.process_time() - own
-    if statuses != {200}:
+    if statuses != {HTTPStatus.OK}:
         raise SystemExit(f"{url} answered {statuses}.")
     per_file = 1000 / options.files
     return Turn(options.files / took, worked * per_file, own * per_file)
+
+
+def send_lean(url: str, headers: dict[str, str], content: bytes, numbers: range) -> set[int]:
+    """Send files over one connection with as little work as Python allows; return the statuses."""
+    address = urlsplit(url)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    more = "\r\n".join(["Host: benchmark", f"Content-Length: {len(content)}", *lines, "", ""])
+    statuses = set()
+    with socket.create_connection((address.hostname or "", address.port or 80)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in numbers:
+            start = f"PUT {address.path}/{number}.bin HTTP/1.1\r\n"
+            connection.sendall((start + more).encode())
+            connection.sendall(content)
+            answer = b""
+            while b"\r\n\r\n" not in answer:  # the answers have no body
+                piece = connection.recv(65536)
+                if not piece:
+                    raise SystemExit(f"{url} ended a connection.")
+                answer += piece
+            statuses.add(int(answer.split(b" ", 2)[1]))
+    return statuses
+
+
+def least_ms(size: int, folder: Path) -> tuple[float, float]:
+    """Return the processor time that a digest takes, and a file made, written and renamed.
+
+    The latter is the best of some folders, which ext4 puts where making files costs more or less.
+    """
+    content, count, times = os.urandom(size), 50, []
+    folder.mkdir()
+    spread_folders_below(folder)
+    for place in (folder / f"{number}" for number in range(5)):
+        place.mkdir()
+        started = time.process_time()
+        for number in range(count):
+            path = place / f"{number}.new"
+            path.write_bytes(content)
+            path.rename(place / f"{number}")
+        times.append(time.process_time() - started)
+    started = time.process_time()
+    for _ in range(count):
+        hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return (time.process_time() - started) * 1000 / count, min(times) * 1000 / count
 
 
 def set_priority(pid: int, priority: int) -> None:
@@ -117,6 +169,8 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=100_000, help="size of a small file")
     parser.add_argument("--files", type=int, default=400, help="small files of one turn")
     parser.add_argument("--priority", type=int, help="-20 to 19, of servers and client")
+    parser.add_argument("--lean", action="store_true", help="a client that costs very little")
+    parser.add_argument("--deleted", type=int, default=0, help="files sent and deleted before")
     parser.add_argument("--turns", type=int, default=5, help="many short ones on a busy machine")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -139,6 +193,8 @@ def main() -> None:
                 )
             headers = _logged_in(server, sandbox_process.admin_password(root))
             _small(server, headers, (f"http://127.0.0.1:{port}", sink.pid), options)
+            digest, file = least_ms(options.bytes, Path(folder) / "least")
+            print(f"  the digest alone {digest:.2f} ms, the file alone {file:.2f} ms")
             if options.gigabytes:
                 _large(server, options.gigabytes)
         finally:
@@ -161,6 +217,8 @@ def _small(
     sink: tuple[str, int],
     options: argparse.Namespace,
 ) -> None:
+    if options.deleted:
+        _send_and_delete(server, headers, options)
     ours, theirs = [], []
     for turn in range(options.turns):
         url = f"{server.url}/data/projects/P/resources/R{turn}/files"
@@ -177,6 +235,19 @@ def _small(
     client = statistics.median(turn.client_ms for turn in theirs)
     print(f"  processor time a file: sandbox {times[0]:.2f} ms", end="")
     print(f", discarding {times[1]:.2f} ms, client {client:.2f} ms")
+
+
+def _send_and_delete(
+    server: sandbox_process.RunningSandbox, headers: dict[str, str], options: argparse.Namespace
+) -> None:
+    resource = f"{server.url}/data/projects/P/resources/GONE"
+    more = argparse.Namespace(**{**vars(options), "files": options.deleted})
+    turn = send_all(f"{resource}/files", headers, server.pid, more)
+    with urllib3.PoolManager(headers=headers) as pool:
+        status = pool.request("DELETE", f"{resource}?removeFiles=true").status
+    if status != HTTPStatus.OK:
+        raise SystemExit(f"Deleting was answered with {status}.")
+    print(f"{options.deleted} files sent, {turn.processor_ms:.2f} ms each, and deleted; then")
 
 
 def _large(server: sandbox_process.RunningSandbox, gigabytes: int) -> None:

@@ -391,6 +391,22 @@ def test_what_the_server_has_not_is_said_with_its_line(
     assert re.search(r"site\.yaml:\d+: ", str(caught.value))
 
 
+def test_what_was_applied_before_a_refusal_is_one_json_object(
+    sandbox: Any, shared: XnatServer, tmp_path: Path
+) -> None:
+    """A script reads what was made and why the rest was not from one document."""
+    assert shared
+    path = tmp_path / "site.yaml"
+    path.write_text("projects:\n- id: BEFORE_IT\nproperties:\n  sessionTimeout: soon\n")
+
+    ended = _site(sandbox, "apply", str(path), "--yes", "--json")
+
+    told = json.loads(ended.stdout)
+    assert [one["address"] for one in told["applied"]] == ["projects.BEFORE_IT"]
+    assert (ended.returncode, told["error"]["exit_code"]) == (5, 5)
+    assert "interval" in told["error"]["message"]
+
+
 def test_alias_of_a_foreign_project_is_refused(
     shared_lab: Lab, shared: XnatServer, tmp_path: Path
 ) -> None:

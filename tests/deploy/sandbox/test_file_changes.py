@@ -86,6 +86,9 @@ def test_kill_at_any_moment_loses_and_halves_nothing(fresh_sandbox: Sandbox) -> 
                 if path.startswith(f"w{writer.number}/")
             }
             writer.start()
+        ends = time.monotonic() + 15  # a slow machine may take long for the first files
+        while sum(len(writer.sure) for writer in writers) < 4 and time.monotonic() < ends:
+            time.sleep(0.01)
         time.sleep(0.3 + 0.1 * turn)
         os.kill(server.pid, signal.SIGKILL)
         for writer in writers:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.sandbox.inode_groups import spread_folders_below
+from deploy.sandbox.inode_groups import QuickPlace, spread_folders_below
 
 
 def test_ext4_is_told_to_spread_the_folders(tmp_path: Path) -> None:
@@ -30,3 +30,34 @@ def test_other_file_systems_lose_nothing() -> None:
     """Where there are no such attributes, and where there is no folder, nothing happens."""
     spread_folders_below(Path("/proc"))
     spread_folders_below(Path("/proc/no-such-folder"))
+
+
+def test_new_files_stay_where_they_are_made_quickly() -> None:
+    """Neither quick files nor a few slow ones among them make the place change."""
+    place = QuickPlace("7")
+
+    for number in range(1000):
+        place.made(2_000_000 if number % 100 == 0 else 20_000)
+
+    assert place.name == "7-0"
+
+
+def test_new_files_move_from_where_they_are_made_slowly() -> None:
+    """Sixteen files of a millisecond each are enough; the next place has not been used before."""
+    place = QuickPlace("7")
+
+    for _ in range(16):
+        place.made(1_000_000)
+
+    assert place.name == "7-1"
+
+
+def test_a_slow_file_system_gets_no_flood_of_folders() -> None:
+    """If no place is quick, a hundred thousand files lie in a few dozen folders."""
+    place, names = QuickPlace("7"), set()
+
+    for _ in range(100_000):
+        names.add(place.name)
+        place.made(1_000_000)
+
+    assert 8 < len(names) <= 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,11 @@ def step(lab: Lab, name: str, *, root: str = "root", line: str | None = None) ->
     wrapper["derived-inputs"][0]["derived-from-wrapper-input"] = root
     wrapper["output-handlers"][0]["as-a-child-of"] = root
     return lab.command(document)
+
+
+def held(gate: Path, line: str) -> str:
+    """Return a command line that waits for a file before it goes on."""
+    return f"while [ ! -e {gate} ]; do sleep 0.05; done; {line}"
 
 
 def chain(lab: Lab) -> tuple[int, int, int]:
@@ -111,10 +117,12 @@ def test_a_failure_ends_it(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("change", ["disabled", "left", "deleted", "reordered", "wrapper", "site"])
-def test_a_change_while_a_step_runs_ends_it(lab: Lab, change: str) -> None:
+def test_a_change_while_a_step_runs_ends_it(lab: Lab, tmp_path: Path, change: str) -> None:
     """What was disabled, changed, left or lost a wrapper meanwhile launches no next step."""
     session = lab.session(files=FILES)
-    slow, after = step(lab, "SLOW", line="sleep 1; echo > /output/x"), step(lab, "AFTER")
+    gate = tmp_path / "gate"
+    slow = step(lab, "SLOW", line=held(gate, "echo > /output/x"))
+    after = step(lab, "AFTER")
     number = orchestration(lab, slow, after)
     workflow = lab.launch(lab.admin, slow, session)
     lab.until(lab.admin, workflow, "Running")
@@ -133,6 +141,7 @@ def test_a_change_while_a_step_runs_ends_it(lab: Lab, change: str) -> None:
     else:
         answer = lab.admin.http.put(f"{lab.url}/xapi/wrappers/{after}/disabled")
     assert answer.status_code in {200, 204}, answer.text
+    gate.touch()
 
     assert lab.end(lab.admin, workflow)[0] == "Complete"
     time.sleep(0.5)
@@ -186,13 +195,14 @@ def test_a_launch_without_a_project_in_the_address_begins_one_too(lab: Lab) -> N
     assert len(launched(lab, 3)) == 3
 
 
-def test_it_outlives_a_sudden_end_of_the_server(fresh_sandbox: Any) -> None:
+def test_it_outlives_a_sudden_end_of_the_server(fresh_sandbox: Any, tmp_path: Path) -> None:
     """Killed while a step runs, the next server goes on to the last one, each step once."""
     root = fresh_sandbox.root
     lab = Lab(fresh_sandbox.url, fresh_sandbox.admin_password)
     session = lab.session(files=FILES)
-    first = step(lab, "ONE", line="sleep 1; cp /input/a.txt /output/")
-    second = step(lab, "TWO", line="sleep 1; cp /input/a.txt /output/")
+    gate = tmp_path / "gate"
+    first = step(lab, "ONE", line=held(gate, "cp /input/a.txt /output/"))
+    second = step(lab, "TWO", line="cp /input/a.txt /output/")
     orchestration(lab, first, second)
     lab.until(lab.admin, lab.launch(lab.admin, first, session), "Running")
 
@@ -201,6 +211,7 @@ def test_it_outlives_a_sudden_end_of_the_server(fresh_sandbox: Any) -> None:
     os.kill(server.pid, signal.SIGKILL)
     while sandbox_process.running(root) is not None:
         time.sleep(0.02)
+    gate.touch()
     lab.url = sandbox_process.start(root, engine="process").url
 
     containers = launched(lab, 2)
