@@ -23,6 +23,8 @@ client. 130 is an interruption by Ctrl-C.
 
 from __future__ import annotations
 
+from typing import Any
+
 EXIT_DONE = 0
 EXIT_OUR_FAULT = 1
 EXIT_WRONG_USAGE = 2
@@ -54,6 +56,8 @@ class XnatClientError(Exception):
         super().__init__(message)
         self.status = status
         self.details = details
+        self.document: dict[str, Any] = {}
+        """What a command line adds for machines to the sentence."""
 
 
 class UsageError(XnatClientError):

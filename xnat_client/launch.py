@@ -8,6 +8,7 @@ finding commands (``commands_registry``).
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _NOT_ASSIGNED = "To be assigned"
 _STDERR_LINES = 20
 _LONGEST_LINE = 500
+_LOG_ADDRESS = re.compile(r"[^.;]*/xapi/containers/\S*")
 _MISSING_INPUT = (
     " What they are taken from is not there, most often a resource that another command makes: "
     "winqc and mriqc take BIDS, which dicom-to-bids and eeg-to-bids make. Run that command first."
@@ -189,7 +191,8 @@ def get_state(transport: Transport, run: Run) -> RunState:
         return RunState(
             status=str(fields["status"]),
             step=str(fields.get("step_description") or ""),
-            details=str(fields.get("details") or ""),
+            # Where a log is on the server is of no use to who has only a command line.
+            details=_LOG_ADDRESS.sub("", str(fields.get("details") or "")).strip(),
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise RefusedError(
@@ -276,20 +279,33 @@ def read_log(transport: Transport, run: Run, stream: str = "stderr") -> str:
     return answer.text
 
 
-def describe_failure(transport: Transport, run: Run, state: RunState) -> RunFailedError:
-    """Return the error for a run that is over without success, with the end of its stderr."""
-    tail = ""
+def describe_failure(
+    transport: Transport, run: Run, state: RunState, log_command: str = ""
+) -> RunFailedError:
+    """Return the error for a run that is over without success, with the end of its stderr.
+
+    Parameters
+    ----------
+    log_command : str
+        The command line that prints the whole log, where there is one.
+    """
+    tail, has_container = "", True
     # The run's failure is the news; a log that cannot be read must not hide it.
     with suppress(XnatClientError):
-        lines = read_log(transport, run).splitlines()[-_STDERR_LINES:]
+        has_container = _container_of(transport, run) is not None
+        lines = read_log(transport, run).splitlines()[-_STDERR_LINES:] if has_container else []
         tail = "\n".join(line[:_LONGEST_LINE] for line in lines)
     details = f" The server says: {state.details}" if state.details else ""
     hint = _MISSING_INPUT if "Missing values for required inputs" in state.details else ""
-    log = (
-        f"\nEnd of the container's stderr:\n{tail}"
-        if tail
-        else " The container left no stderr; see the workflow on the server."
-    )
+    if tail:
+        log = f"\nEnd of the container's stderr:\n{tail}"
+        log += f"\nAll of it: {log_command}" if log_command else ""
+    elif not has_container:
+        log = " The server shows this account no container of it."
+    elif log_command:
+        log = f" The container left no stderr; what it printed: {log_command} --stream stdout"
+    else:
+        log = " The container left no stderr; see the workflow on the server."
     return RunFailedError(
         f"The run of {run.command_name} on {run.place} {run.session_label} ended as {state.status} "
         f"(workflow {run.workflow_id}); it stored no results.{details}{hint}{log}",

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from xnat_client.address import path_of
 from xnat_client.errors import BadInputError, NotFoundError, RefusedError
 from xnat_client.listings import list_rows, to_int
+from xnat_client.sessions import list_scans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CHUNK_BYTES = 1 << 20
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +164,7 @@ def download_resource(  # noqa: PLR0913  # what, from where, where to, and two o
     BadInputError
         ``out_dir`` cannot be written.
     """
-    files = list_files(transport, session, label, scan_id)
-    if not files:
-        raise NotFoundError(
-            f"Resource {label} of session {session.label} holds no files (or does not exist), so "
-            "nothing was downloaded. Check the label and whether the run that makes it is complete."
-        )
+    files = _files_to_download(transport, session, label, scan_id)
     _check_unique(files, label)
     total_bytes = sum(file.size_bytes for file in files)
     done_bytes = fetched = 0
@@ -186,6 +183,53 @@ def download_resource(  # noqa: PLR0913  # what, from where, where to, and two o
         size_bytes=total_bytes,
         unproved=sum(not file.md5 for file in files),
     )
+
+
+def _files_to_download(
+    transport: Transport, session: Session, label: str, scan_id: str | None
+) -> tuple[RemoteFile, ...]:
+    """Return the files of a resource; raise ``NotFoundError`` that says what is there instead."""
+    words = _owner(session, scan_id)[1]
+    try:
+        files = list_files(transport, session, label, scan_id)
+    except NotFoundError as error:
+        missing: NotFoundError | None = error
+    else:
+        if files:
+            return files
+        missing = None
+    there = {one.label: one.file_count for one in _resources_there(transport, session, scan_id)}
+    if label in there:
+        raise NotFoundError(
+            f"Resource {label} of {words} holds no files, so nothing was downloaded. Check whether "
+            "the run that makes it is complete."
+        )
+    has = _named(sorted(there)) or "none"
+    of_scans = "" if scan_id else " of its own; those of its scans are reached with --scan"
+    raise NotFoundError(
+        f"Nothing was downloaded: {words} has no resource {label}. It has {has}{of_scans}. Check "
+        "the label and whether the run that makes it is complete."
+    ) from missing
+
+
+def _resources_there(
+    transport: Transport, session: Session, scan_id: str | None
+) -> tuple[Resource, ...]:
+    try:
+        return list_resources(transport, session, scan_id)
+    except NotFoundError as error:
+        if scan_id is None:
+            raise
+        scans = [scan.scan_id for scan in list_scans(transport, session)]
+        raise NotFoundError(
+            f"Nothing was downloaded: session {session.label} has no scan {scan_id}. "
+            f"It has {_named(scans) or 'none'}."
+        ) from error
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
+    return ", ".join(labels[:_MOST_NAMED]) + more
 
 
 def _owner(session: Session, scan_id: str | None) -> tuple[str, str]:

@@ -24,12 +24,14 @@ def _environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring", "HOME": "/", **more}
 
 
-def winxnat(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def winxnat(
+    *arguments: str | Path, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the program without a terminal."""
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
-        env=_environment(**environment),
+        env=_environment(**environment), cwd=cwd,
     )  # fmt: skip
 
 
@@ -184,3 +186,71 @@ def test_interruption_is_130(scripted: ScriptedServer, tmp_path: Path) -> None:
 
     assert process.returncode == 130
     assert stderr.strip() == "Interrupted."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nonsense"], 2),
+        (["fetch", "out", "--project", "P", "--session", "E", "--resource", "R"], 2),
+        (["upload", "none", *TARGET], 3),
+        (["share", "study", "list", "--home", "none"], 2),
+    ],
+)
+def test_errors_are_json_too(tmp_path: Path, arguments: list[str], code: int) -> None:
+    """With --json stdout holds one JSON object with the sentence of stderr and the exit code."""
+    done = winxnat(*arguments, "--json", cwd=tmp_path)
+
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["exit_code"]) == (code, code)
+    assert error["message"] in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_no_folder_is_no_stack_trace(tmp_path: Path) -> None:
+    """What the system says is told, without the name of the file."""
+    (tmp_path / "Marked").touch()
+
+    done = winxnat("share", "template", "criteria", "--out", tmp_path / "Marked" / "x")
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "Not a directory" in done.stderr
+    assert "Marked" not in done.stderr
+
+
+def test_json_is_utf8_whatever_the_names_are(scripted: ScriptedServer, tmp_path: Path) -> None:
+    """A folder whose name is no text still gives JSON, and one that is text stays readable."""
+    path = "/data/experiments/X_E1"
+    row = {"ID": "X_E1", "label": "E1", "project": "P"}
+    scripted.answer("GET", "/data/projects/P/experiments", Reply.table(row))
+    file = {"Name": "a", "Size": "1", "URI": f"{path}/resources/R/files/a", "collection": "R"}
+    scripted.answer("GET", f"{path}/resources/R/files", Reply.table(file))
+    scripted.answer("GET", f"{path}/resources/R/files/a", Reply(body=b"x"))
+    log_in = {"XNAT_USER": "reader", "XNAT_PASS": PASSWORD}
+
+    for name in (b"caf\xe9", "café".encode()):
+        done = subprocess.run(
+            [*PROGRAM, "fetch", name, "--project", "P", "--session", "E1", "--resource", "R",
+             "--server", scripted.url, "--json"],
+            capture_output=True, check=True, cwd=tmp_path, env=_environment(**log_in),
+        )  # fmt: skip
+        assert json.loads(done.stdout.decode("utf-8"))["out_dir"] == os.fsdecode(name)
+
+    assert "café".encode() in done.stdout
+
+
+def test_argument_that_is_no_text_is_wrong_usage(scripted: ScriptedServer, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 can be part of a path, but not of a label."""
+    row = {"ID": "X_E1", "label": "E1", "project": "P"}
+    scripted.answer("GET", "/data/projects/P/experiments", Reply.table(row))
+
+    done = subprocess.run(
+        [*PROGRAM, "fetch", "out", "--project", "P", "--session", "E1", "--resource", b"caf\xe9",
+         "--server", scripted.url],
+        capture_output=True, check=False, text=True, cwd=tmp_path,
+        env=_environment(XNAT_USER="reader", XNAT_PASS=PASSWORD),
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "no UTF-8 text" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -234,3 +234,4 @@ def test_the_table_of_jobs_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -
     assert any("C001_MR_20260203" in line and "check-identity" in line for line in lines)
     assert max(len(line) for line in lines) <= 80  # the width of a terminal
     assert len(lines) < 20  # one job leaves room for others
+    assert "winxnat jobs logs 1" in " ".join(" ".join(lines).replace("│", " ").split())

@@ -412,6 +412,11 @@ def test_study_on_the_command_line(sandbox: Any, lab: Lab, state_path: Path) -> 
     assert first.returncode == 5
     assert lines[-1] == {"summary": {"done": 1, "failed": 1}}
     assert "the reason" in first.stderr
+    said = re.search(r"^All of it: winxnat (jobs logs \d+)$", first.stderr, re.MULTILINE)
+    assert said
+    again = _winxnat(sandbox, state_path, *said[1].split())
+    assert again.stdout == "the reason\n"
+    assert "/xapi/" not in first.stdout + first.stderr + listed.stdout
     assert [json.loads(line)["session_label"] for line in listed.stdout.splitlines()] == ["E2"]
     assert log.stdout == "the reason\n"
     assert (retried.returncode, json.loads(retried.stdout.splitlines()[-1])) == (

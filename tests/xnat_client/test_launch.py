@@ -20,6 +20,8 @@ from xnat_client.launch import (
     Run,
     RunState,
     WholeProject,
+    describe_failure,
+    get_state,
     kill_run,
     launch_command,
     watch_run,
@@ -189,6 +191,36 @@ def test_failure_is_told_even_without_a_log(scripted: ScriptedServer, transport:
 
     with pytest.raises(RunFailedError, match="left no stderr"):
         watch_run(transport, RUN, patience=QUICK)
+
+
+def test_failure_without_a_container_names_no_log(
+    scripted: ScriptedServer, transport: Transport
+) -> None:
+    """Where nothing ran, or the account may not see it, no log is promised."""
+    scripted.answer("GET", CONTAINERS, Reply.json([]))
+    state = RunState("Failed (Command resolution)")
+
+    told = str(describe_failure(transport, RUN, state, "winxnat jobs logs 1"))
+
+    assert "shows this account no container" in told
+    assert "winxnat jobs logs" not in told
+
+
+@pytest.mark.parametrize(
+    ("details", "kept"),
+    [
+        ("Exit code 3; nothing was uploaded. Read its logs: /xapi/containers/1/logs/stderr",
+         "Exit code 3; nothing was uploaded."),
+        ("Exit code 3", "Exit code 3"),
+    ],
+)  # fmt: skip
+def test_addresses_of_logs_are_not_told(
+    scripted: ScriptedServer, transport: Transport, details: str, kept: str
+) -> None:
+    """Who has a command line has no use for an address on the server."""
+    scripted.answer("GET", WORKFLOW, _status("Failed", details))
+
+    assert get_state(transport, RUN).details == kept
 
 
 def test_watching_ends_in_time(scripted: ScriptedServer, transport: Transport) -> None:

@@ -152,9 +152,10 @@ def test_launch_command_line(sandbox: Any, server: XnatServer, lab: Lab, session
     assert json.loads(dry.stdout)["dry_run"] is True
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "Complete"
-    assert (failed.returncode, failed.stdout) == (5, "")
+    told = json.loads(failed.stdout)
+    assert (failed.returncode, told["state"], told["error"]["exit_code"]) == (5, "failed", 5)
     assert "ended as Failed" in failed.stderr
-    assert (unknown.returncode, unknown.stdout) == (5, "")
+    assert (unknown.returncode, json.loads(unknown.stdout)["error"]["exit_code"]) == (5, 5)
     runs = lab.admin.http.get(f"{sandbox.url}/xapi/projects/{lab.project}/containers").json()
     assert len(runs) == 2  # the dry run launched nothing
 
@@ -171,7 +172,7 @@ def test_launch_on_a_project(sandbox: Any, server: XnatServer, lab: Lab, session
 
     assert json.loads(dry.stdout)["dry_run"] is True, dry.stderr
     assert json.loads(done.stdout)["status"] == "Complete", done.stderr
-    assert (both.returncode, both.stdout) == (2, "")
+    assert (both.returncode, json.loads(both.stdout)["error"]["exit_code"]) == (2, 2)
     kept = f"{sandbox.url}/data/projects/{lab.project}/resources/COPY/files/a.txt"
     assert lab.admin.http.get(kept).text == "done\n"
 

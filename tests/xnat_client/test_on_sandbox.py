@@ -306,7 +306,7 @@ def test_upload_command(sandbox: Any, project_id: str, dicom_folder: Path, tmp_p
     assert first.stderr == ""
     assert second.returncode == 3
     assert "exists already" in second.stderr
-    assert second.stdout == ""
+    assert json.loads(second.stdout)["error"]["exit_code"] == 3
 
 
 def test_collaborator_may_not_upload(

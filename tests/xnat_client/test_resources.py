@@ -143,9 +143,34 @@ def test_empty_resource_is_no_success(
 ) -> None:
     """A download of nothing is a failure that says so."""
     scripted.answer("GET", f"{BASE}/BIDS/files", Reply.table())
+    scripted.answer("GET", BASE, Reply.table({"label": "BIDS", "file_count": "0"}))
 
     with pytest.raises(NotFoundError, match="holds no files"):
         download_resource(transport, SESSION, "BIDS", tmp_path)
+
+
+def test_missing_resource_says_what_is_there(
+    scripted: ScriptedServer, transport: Transport, tmp_path: Path
+) -> None:
+    """The resources that the session has are named, and no folder is made."""
+    scripted.answer("GET", BASE, Reply.table({"label": "NIFTI"}, {"label": "BIDS_REPORT"}))
+
+    with pytest.raises(NotFoundError, match=r"no resource BIDS\. It has BIDS_REPORT, NIFTI "):
+        download_resource(transport, SESSION, "BIDS", tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_scan_says_what_is_there(
+    scripted: ScriptedServer, transport: Transport, tmp_path: Path
+) -> None:
+    """The scans that the session has are named."""
+    scripted.answer(
+        "GET", "/data/experiments/X_E1/scans", Reply.table({"ID": "1"}, {"ID": "2-MR1"})
+    )
+
+    with pytest.raises(NotFoundError, match=r"no scan 9\. It has 1, 2-MR1\."):
+        download_resource(transport, SESSION, "DICOM", tmp_path, scan_id="9")
 
 
 def test_output_folder_that_is_a_file(

@@ -10,6 +10,7 @@ import click
 from xnat_client.cli.server_options import json_option, print_json
 from xnat_client.errors import UsageError
 from xnat_client.faces.reports import find_reports, read_report
+from xnat_client.private_files import private_text
 
 
 @click.command(
@@ -35,7 +36,8 @@ def review(*, places: Sequence[Path], page_path: Path, force: bool, as_json: boo
         image for number, path in enumerate(reports, start=1) for image in read_report(number, path)
     ]
     page_path.parent.mkdir(parents=True, exist_ok=True)
-    page_path.write_text(make_review_page(images), encoding="utf-8")
+    with private_text(page_path) as page:
+        page.write(make_review_page(images))
     withheld = sum(bool(each.failed) for each in images)
     if as_json:
         print_json(

@@ -5,7 +5,7 @@ Not here: driving jobs (``xnat_client.jobs.driver``).
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from xnat_client.cli.server_options import print_json
 from xnat_client.jobs.model import Job, JobState
 from xnat_client.jobs.work import count_states
 
@@ -80,7 +82,7 @@ def _print_line(job: Job, remark: str) -> None:
 
 def print_line(document: dict[str, Any]) -> None:
     """Print one JSON object on one line, at once."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    print_json(document)
     sys.stdout.flush()
 
 
@@ -105,9 +107,29 @@ def table_of(
         table.add_row(
             str(job.job_id), Text(job.session_label), Text(job.command),
             Text(job.state.value, style=_COLOURS[job.state]), job.workflow_id,
-            Text(_short(remark or _on_the_server(job))),
+            Text(_remark_of(job, remark)),
         )  # fmt: skip
     return table
+
+
+def log_command(job: Job) -> str:
+    """Return the command line that prints the log of a job's container.
+
+    Options that this command line itself was told where the jobs and the server are go with it.
+    """
+    words = ["winxnat", "jobs", "logs", str(job.job_id)]
+    context = click.get_current_context(silent=True)
+    for name, option in (("state_path", "--state"), ("server", "--server"), ("user", "--user")):
+        if context and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            words += [option, str(context.params[name])]
+    return shlex.join(words)
+
+
+def _remark_of(job: Job, remark: str) -> str:
+    text = _short(remark or _on_the_server(job))
+    if job.state is JobState.FAILED and job.workflow_id:
+        return f"{text} Log: {log_command(job)}"
+    return text
 
 
 def _on_the_server(job: Job) -> str:
@@ -149,8 +171,8 @@ def explain(transport: Transport, job: Job) -> str:
     if not ran:
         return f"Session {job.session_label}: {job.reason}"
     run = Run(job.workflow_id, job.project_id, job.command, job.session_label)
-    details = job.reason.partition(". ")[2]
+    state = RunState(job.run_status, details=job.reason.partition(". ")[2])
     try:
-        return str(describe_failure(transport, run, RunState(job.run_status, details=details)))
+        return str(describe_failure(transport, run, state, log_command(job)))
     except XnatClientError as error:
         return f"Session {job.session_label}: {job.reason} {error}"

@@ -243,7 +243,11 @@ def _end(transport: Transport, work: Work, jobs: list[Job], wanted: _Wanted, *, 
         return finish(transport, jobs, as_json=wanted.as_json)
     (job,), ((before, _),) = jobs, work
     if job.state in (JobState.FAILED, JobState.CANCELLED):
-        click.echo(explain(transport, job), err=True)
+        message = explain(transport, job)
+        click.echo(message, err=True)
+        if wanted.as_json:
+            error = {"message": message, "exit_code": EXIT_SERVER_FAILED}
+            print_json({**job.document(), "error": error})
         return EXIT_SERVER_FAILED
     document: dict[str, object] = {
         **job.document(),

@@ -11,13 +11,24 @@ import ast
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from xnat_client.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, EXIT_WRONG_USAGE
+from xnat_client.cli.server_options import print_json
+from xnat_client.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_OUR_FAULT,
+    EXIT_WRONG_USAGE,
+    XnatClientError,
+)
 
 GROUP = "winxnat.subcommands"
 
@@ -107,33 +118,69 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line on these arguments and return the exit code."""
     try:
-        result = winxnat.main(args=arguments, prog_name="winxnat", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return int(error.exit_code) or EXIT_WRONG_USAGE
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        return EXIT_INTERRUPTED
+        return _run(arguments)
     except BrokenPipeError:
         # Who reads our output has gone; Python would complain once more while shutting down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OUR_FAULT
-    except Exception as error:  # noqa: BLE001  # the last line of defence: no stack trace for users
-        return _report(error)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = winxnat.main(args=arguments, prog_name="winxnat", standalone_mode=False)
+    except BrokenPipeError:
+        raise
+    except click.ClickException as error:
+        error.show()
+        code = int(error.exit_code) or EXIT_WRONG_USAGE
+        return _for_machines(arguments, error.format_message(), code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return _for_machines(arguments, "Interrupted.", EXIT_INTERRUPTED)
+    except Exception as error:  # the last line of defence: no stack trace for users
+        if os.environ.get("WINXNAT_DEBUG"):
+            raise
+        message, code = _told(error)
+        click.echo(message, err=True)
+        document = error.document if isinstance(error, XnatClientError) else {}
+        return _for_machines(arguments, message, code, document)
     return result if isinstance(result, int) else EXIT_DONE
 
 
-def _report(error: Exception) -> int:
-    if os.environ.get("WINXNAT_DEBUG"):
-        raise error
+def _told(error: Exception) -> tuple[str, int]:
+    """Return the sentences for an error that reached the program, and its exit code."""
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
-        click.echo(str(error), err=True)
-        return int(code)
+        return str(error), code
+    if isinstance(error, OSError) and error.strerror:
+        # Not which one: names of files can be names of people.
+        sentence = (
+            f"A file or folder could not be read or written: {error.strerror}. Check that it is "
+            "there, that you may read and write it, and that the disk is not full."
+        )
+        return sentence, EXIT_BAD_INPUT
+    if isinstance(error, UnicodeEncodeError):
+        sentence = (
+            "A name or value that was given is no UTF-8 text, so it cannot be sent or kept. Write "
+            "it in UTF-8, or rename what has that name."
+        )
+        return sentence, EXIT_WRONG_USAGE
     # The text of an unforeseen error may quote data, so only its kind is shown.
-    click.echo(
+    sentence = (
         f"winxnat met something it was not made for ({type(error).__name__}). Run it again with "
-        "WINXNAT_DEBUG=1 to see where, and report it without any personal data.",
-        err=True,
+        "WINXNAT_DEBUG=1 to see where, and report it without any personal data."
     )
-    return EXIT_OUR_FAULT
+    return sentence, EXIT_OUR_FAULT
+
+
+def _for_machines(
+    arguments: list[str],
+    message: str,
+    code: int,
+    document: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Print an error for who asked for JSON, beside the sentence on stderr; return its code."""
+    if "--json" in arguments:
+        error = {"message": message, "exit_code": code}
+        print_json({**document, "error": error})
+    return code

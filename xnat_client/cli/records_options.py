@@ -63,9 +63,10 @@ def open_records(home_folder: Path | None) -> tuple[Home, Database]:
     UsageError
         There are none yet, or they are newer than this program.
     """
-    from xnat_client.sharing.home import open_home  # noqa: PLC0415  # the help is quick without it
+    from xnat_client.sharing.home import open_home, refuse_no_home  # noqa: PLC0415  # as below
     from xnat_client.sharing.opening import open_obeying  # noqa: PLC0415  # the help is quick without it
 
+    refuse_no_home(home_folder)
     home = open_home(home_folder)
     database, kept = open_obeying(home)
     context = click.get_current_context(silent=True)

@@ -6,13 +6,12 @@ Not here: the search itself (``xnat_client.search``).
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from xnat_client.cli.server_options import json_option, open_server, server_options
+from xnat_client.cli.server_options import json_option, open_server, print_json, server_options
 
 if TYPE_CHECKING:
     from xnat_client.search.finding import Found
@@ -89,7 +88,7 @@ def _print(found: Found, form: str, limit: int | None) -> None:
     if form == "json":
         rows = [dict(zip(found.columns, row, strict=True)) for row in shown]
         document = {"level": str(found.level), "found": len(found.rows), "rows": rows}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     if form == "csv":
         _print_csv(found.columns, shown)

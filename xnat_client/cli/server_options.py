@@ -74,8 +74,18 @@ def transfer_settings(connections: int) -> TransportSettings:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print a result for machines: one JSON object on one line."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    """Print a result for machines: one JSON object on one line, in UTF-8."""
+    text = json.dumps(document, ensure_ascii=False)
+    click.echo(text if _can_be_printed(text) else json.dumps(document))
+
+
+def _can_be_printed(text: str) -> bool:
+    """Tell whether a text comes out as UTF-8: names of files may hold bytes that are no text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}
 
 
 @contextmanager

@@ -88,10 +88,14 @@ class JobStore:
             path.touch(mode=0o600)
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise BadInputError(f"Cannot open the state file {path}: {error}.") from error
+            found = getattr(error, "strerror", None) or error
+            raise BadInputError(f"Cannot open the state file {path}: {found}.") from error
         self._connection.row_factory = sqlite3.Row
         try:
             self._prepare()
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            raise BadInputError(f"Cannot write the state file {path}: {error}.") from error
         except sqlite3.Error as error:
             self._connection.close()
             raise BadInputError(

@@ -25,18 +25,21 @@ from xnat_client.release import checks, recording, secret_strings, sources
 from xnat_client.release.all_sessions import Worked, work_on_all
 from xnat_client.release.assembly import Assembled, Material, assemble, hidden
 from xnat_client.release.dataset_files import Terms
+from xnat_client.release.inputs import check_map
 from xnat_client.release.plan import (
     Plan,
     find_study,
     give_labels,
     make_plan,
+    only_planned,
     participant_rows,
     read_persons,
+    reasons,
     refusal,
 )
 from xnat_client.release.request import BuildRequest, BuildResult, EvidenceResult, Refusal
 from xnat_client.release.search import Searcher
-from xnat_client.release.server_steps import steps_on
+from xnat_client.release.server_steps import commands_for, require_command, steps_on
 from xnat_client.release.session_work import Labels, Workshop
 from xnat_client.release.spellings import Secret, SecretKind
 from xnat_client.sharing import actors, clock
@@ -44,7 +47,7 @@ from xnat_client.sharing.actors import Actor
 from xnat_client.sharing.database.tables import Server
 from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.link_table import LinkState, LinkTable
-from xnat_client.sharing.records import agreements, people
+from xnat_client.sharing.records import agreements, people, servers
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -102,7 +105,8 @@ def build_release(  # noqa: PLR0913  # where, what, who, and how it is told
     tell : callable
         Is told how far the work is; never who is in it.
     dry_run : bool
-        Choose the sessions and say how many; fetch and change nothing.
+        Choose the sessions and say how many; ask all that could refuse the build before it
+        begins; fetch and change nothing.
 
     Returns
     -------
@@ -114,30 +118,26 @@ def build_release(  # noqa: PLR0913  # where, what, who, and how it is told
     ------
     NotAllowedError
         The actor has not the role.
+    NotFoundError
+        The records do not know the server to publish on.
     ConflictError
         The version is no draft any more, the family's link table is sealed, or another build is
         at work.
     UsageError
         A name or text of the request holds a secret string of the study.
+    BadInputError
+        The map or the file of known strings cannot be used.
     RefusedByPolicyError
         Nobody consented to this, or a consent changed while the build ran.
     """
     frame = _Frame(home, database, server, request, actor, tell, version_of("winxnat"))
     if dry_run:
-        plan, _ = _plan(frame)
-        return _only_planned(plan)
+        return only_planned(_ask(frame).plan)
     with _alone(home):
-        plan, terms = _plan(frame)
-        if not plan.sessions:
-            raise RefusedByPolicyError(
-                "No session of the project may be in this release, so nothing was built: "
-                + _reasons(plan)
-                + " Consent is put on record by 'winxnat share consent import'."
-            )
+        asked = _ask(frame)
+        plan, study_secrets = asked.plan, asked.secrets
         _tidy(frame)
-        study_secrets = _study_secrets(frame, plan)
-        checks.refuse_telling_texts(request, Searcher(study_secrets))
-        table = _link_table(frame)
+        table = asked.link_table or _new_link_table(frame)
         labels = give_labels(plan, table)
         with steps_on(home, server, request, plan, tell) as on_server:
             workshop = Workshop(request, frame.quarantine_dir, frame.version, on_server)
@@ -145,11 +145,43 @@ def build_release(  # noqa: PLR0913  # where, what, who, and how it is told
         if on_server is not None:
             worked.secrets.add(Secret(SecretKind.ID, on_server.project_id))
         worked.secrets |= study_secrets
-        result = _finish(frame, plan, labels, worked, terms)
+        result = _finish(frame, plan, labels, worked, asked.terms)
         shutil.rmtree(frame.quarantine_dir)
         if result.is_complete:
             _seal(frame, table)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a build knows before it begins; there is no link table yet for a new family."""
+
+    plan: Plan
+    terms: Terms
+    secrets: set[Secret]
+    link_table: LinkTable | None
+
+
+def _ask(frame: _Frame) -> _Asked:
+    """Ask all that can refuse a build before it begins; nothing is written."""
+    request = frame.request
+    # The files first: they are read in a moment.
+    secrets = secret_strings.from_known_file(request.known_path) if request.known_path else set()
+    if request.map_path is not None:
+        check_map(request.map_path)
+    plan, terms = _plan(frame)
+    if not plan.sessions:
+        raise RefusedByPolicyError(
+            "No session of the project may be in this release, so nothing was built: "
+            + reasons(plan)
+            + " Consent is put on record by 'winxnat share consent import'."
+        )
+    if request.on_server:
+        for name in sorted(commands_for(plan)):
+            require_command(frame.server.transport, name)
+    secrets |= _study_secrets(frame, plan)
+    checks.refuse_telling_texts(request, Searcher(secrets))
+    return _Asked(plan, terms, secrets, _known_link_table(frame))
 
 
 @contextmanager
@@ -180,6 +212,7 @@ def _plan(frame: _Frame) -> tuple[Plan, Terms]:
             session, frame.actor, *recording.BUILDERS, now=now, study_pk=study.study_pk
         )
         recording.existing(session, study, request)
+        servers.server_of(session, request.release_server)
         if request.on_server:
             _require_service_account(session, frame)
         persons = read_persons(session, study.study_pk)
@@ -201,28 +234,6 @@ def _require_service_account(session: Session, frame: _Frame) -> None:
         )
 
 
-def _only_planned(plan: Plan) -> BuildResult:
-    size = sum(one.file.size_bytes for each in plan.sessions for one in each.files.wanted)
-    files = sum(len(each.files.wanted) for each in plan.sessions)
-    return BuildResult(
-        release_pk=None,
-        folder=None,
-        manifest_sha256="",
-        participants=len(plan.participants),
-        sessions=len(plan.sessions),
-        files=files,
-        size_bytes=size,
-        excluded=plan.excluded,
-        is_dry_run=True,
-    )
-
-
-def _reasons(plan: Plan) -> str:
-    if not plan.excluded:
-        return "the project has none."
-    return "; ".join(f"{one.reason} ({one.sessions} sessions)" for one in plan.excluded) + "."
-
-
 def _tidy(frame: _Frame) -> None:
     """Remove what other builds left in quarantine, and make this build's place there."""
     frame.home.quarantine_dir.mkdir(mode=0o700, exist_ok=True)
@@ -235,18 +246,12 @@ def _tidy(frame: _Frame) -> None:
 def _study_secrets(frame: _Frame, plan: Plan) -> set[Secret]:
     transport, request = frame.server.transport, frame.request
     found = sources.study_secrets(transport, request.project_id, plan.all_sessions)
-    found |= {Secret(SecretKind.ID, label) for label in plan.participant_labels}
-    if request.known_path is not None:
-        found |= secret_strings.from_known_file(request.known_path)
-    return found
+    return found | {Secret(SecretKind.ID, label) for label in plan.participant_labels}
 
 
-def _link_table(frame: _Frame) -> LinkTable:
-    """Open the family's link table, or make it."""
-    rule = frame.request.link_rule
-    day = date.fromisoformat(rule.partition(":")[2]) if rule.startswith("destroy:") else None
+def _known_link_table(frame: _Frame) -> LinkTable | None:
+    """Open the family's link table, if labels can be given in it; None for a new family."""
     with frame.database.transaction() as session:
-        now = clock.now(session)
         try:
             table = LinkTable.open(frame.home, frame.request.family)
         except NotFoundError:
@@ -254,13 +259,21 @@ def _link_table(frame: _Frame) -> LinkTable:
             # participant two.
             if recording.is_known(session, frame.request.family):
                 raise
-            return LinkTable.create(frame.home, frame.request.family, now=now, destroy_on=day)
+            return None
     if table.state is LinkState.SEALED:
         raise ConflictError(
             "The link table of this family is sealed, so no label can be given. The custodian "
             f"opens it for another build: winxnat share link unseal {frame.request.family}"
         )
     return table
+
+
+def _new_link_table(frame: _Frame) -> LinkTable:
+    rule = frame.request.link_rule
+    day = date.fromisoformat(rule.partition(":")[2]) if rule.startswith("destroy:") else None
+    with frame.database.transaction() as session:
+        now = clock.now(session)
+        return LinkTable.create(frame.home, frame.request.family, now=now, destroy_on=day)
 
 
 def _finish(

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from xnat_client.errors import NotFoundError
 from xnat_client.release import sources
 from xnat_client.release.labels import new_label, shuffled
-from xnat_client.release.request import BuildRequest, Column, Excluded
+from xnat_client.release.request import BuildRequest, BuildResult, Column, Excluded
 from xnat_client.release.session_work import Labels
 from xnat_client.sharing.database.tables import Participant, Study
 from xnat_client.sharing.levels import OLDEST_AGE_YEARS
@@ -318,3 +318,26 @@ def _age_years(fields: Mapping[str, str], day: str) -> int | None:
         return int(float(fields["age"])) if "age" in fields else None
     except ValueError:
         return None
+
+
+def only_planned(plan: Plan) -> BuildResult:
+    """Return the result of a dry run."""
+    wanted = [one for each in plan.sessions for one in each.files.wanted]
+    return BuildResult(
+        release_pk=None,
+        folder=None,
+        manifest_sha256="",
+        participants=len(plan.participants),
+        sessions=len(plan.sessions),
+        files=len(wanted),
+        size_bytes=sum(one.file.size_bytes for one in wanted),
+        excluded=plan.excluded,
+        is_dry_run=True,
+    )
+
+
+def reasons(plan: Plan) -> str:
+    """Return why sessions were not chosen, in words; counts, never who."""
+    if not plan.excluded:
+        return "the project has none."
+    return "; ".join(f"{one.reason} ({one.sessions} sessions)" for one in plan.excluded) + "."

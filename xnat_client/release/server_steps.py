@@ -95,11 +95,34 @@ def steps_on(
     quarantine = ServerQuarantine.open(home, server, request.server)
     try:
         steps = ServerSteps(server.transport, quarantine, request.map_path)
-        has_dicom = any(DICOM_DIR in one.files.kinds for one in plan.sessions)
-        steps.enable(COMMANDS if has_dicom else COMMANDS - {"dicom-to-bids"})
+        steps.enable(commands_for(plan))
         yield steps
     finally:
         quarantine.remove()
+
+
+def commands_for(plan: Plan) -> frozenset[str]:
+    """Return the commands that a build of these sessions needs on the server."""
+    has_dicom = any(DICOM_DIR in one.files.kinds for one in plan.sessions)
+    return COMMANDS if has_dicom else COMMANDS - {"dicom-to-bids"}
+
+
+def require_command(transport: Transport, name: str) -> int:
+    """Return the number of a command on the server.
+
+    Raises
+    ------
+    NotFoundError
+        The server does not have it.
+    """
+    wrapper = _WAYS[name].wrapper
+    known = [one for one in find_registered(transport, name) if wrapper in one.wrappers]
+    if not known:
+        raise NotFoundError(
+            f"The server has no command {name} with the wrapper {wrapper}. Ask its "
+            "administrator to register it, or build without --on-server."
+        )
+    return known[-1].command_id
 
 
 class ServerSteps:
@@ -137,20 +160,12 @@ class ServerSteps:
             The server does not have one.
         """
         for name in sorted(commands):
-            way = _WAYS[name]
-            known = [
-                one for one in find_registered(self._transport, name) if way.wrapper in one.wrappers
-            ]
-            if not known:
-                raise NotFoundError(
-                    f"The server has no command {name} with the wrapper {way.wrapper}. Ask its "
-                    "administrator to register it, or build without --on-server."
-                )
+            wrapper = _WAYS[name].wrapper
             path = path_of(
-                "xapi", "projects", self.project_id, "commands", str(known[-1].command_id),
-                "wrappers", way.wrapper, "enabled",
+                "xapi", "projects", self.project_id, "commands",
+                str(require_command(self._transport, name)), "wrappers", wrapper, "enabled",
             )  # fmt: skip
-            self._transport.request("PUT", path, doing=f"enable {way.wrapper} in quarantine")
+            self._transport.request("PUT", path, doing=f"enable {wrapper} in quarantine")
 
     def stop(self) -> None:
         """End what is running, and let nothing begin."""

@@ -89,27 +89,42 @@ def run_step(
     """
     input_dir, output_dir = folders
     given = [f"--{name}={value}" for name, value in sorted(options.items())]
-    argv = [
-        *(sys.executable, "-P", "-c", _PROGRAM, str(os.getpid())),
-        *("run", command, str(input_dir), str(output_dir), f"--engine={engine}", *given),
-    ]
+    words = ["run", command, str(input_dir), str(output_dir), f"--engine={engine}", *given]
     scratch_dir.mkdir(parents=True, exist_ok=True)
-    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     try:
-        ended = subprocess.run(
-            argv,
-            env={**environment, "TMPDIR": str(scratch_dir)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_LONGEST_S,
-            check=False,
-        )
+        ended = run_program(words, {"TMPDIR": str(scratch_dir)})
     except subprocess.TimeoutExpired:
         return StepRun(5, f"{command} did not end within {_LONGEST_S // 3600} hours.")
     report_path = output_dir / "report" / "report.json"
     report = json.loads(report_path.read_text(encoding="utf-8")) if report_path.is_file() else {}
     said = str(report.get("summary") or _last_line(ended.stderr) or _last_line(ended.stdout))
     return StepRun(ended.returncode, said, report)
+
+
+def run_program(
+    words: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``winxnat`` with these arguments as a process of its own and wait for its end.
+
+    Parameters
+    ----------
+    variables : mapping of str to str
+        Of the environment, beside the few that are handed on.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        It did not end within six hours; it was killed.
+    """
+    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-P", "-c", _PROGRAM, str(os.getpid()), *words],
+        env={**environment, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_LONGEST_S,
+        check=False,
+    )
 
 
 def _last_line(output: bytes) -> str:

@@ -74,8 +74,7 @@ def open_home(folder: Path | None = None) -> Home:
     UsageError
         The folder can be read by others.
     """
-    named = folder or (Path(os.environ[HOME_VARIABLE]) if os.environ.get(HOME_VARIABLE) else None)
-    chosen = named or platformdirs.user_data_path("winxnat") / "sharing"
+    chosen = _chosen(folder)
     chosen.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
     if chosen.stat().st_mode & 0o077:
         raise UsageError(
@@ -84,3 +83,23 @@ def open_home(folder: Path | None = None) -> Home:
         )
     url = os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{chosen.resolve() / 'sharing.sqlite'}"
     return Home(chosen.resolve(), url)
+
+
+def refuse_no_home(folder: Path | None = None) -> None:
+    """Refuse a folder that is not there, so that reading with a wrong name makes none.
+
+    Raises
+    ------
+    UsageError
+        It is not there, and the records are not in a database elsewhere.
+    """
+    if not _chosen(folder).exists() and not os.environ.get(DATABASE_VARIABLE):
+        raise UsageError(
+            "There are no sharing records at this place yet. "
+            "Make them with 'winxnat share init', or name their folder with --home."
+        )
+
+
+def _chosen(folder: Path | None) -> Path:
+    named = folder or (Path(os.environ[HOME_VARIABLE]) if os.environ.get(HOME_VARIABLE) else None)
+    return named or platformdirs.user_data_path("winxnat") / "sharing"

@@ -18,8 +18,15 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.builders import canaries, sharing
+from tests.builders.live_folders import paths_below
 from xnat_client.cli import main
-from xnat_client.errors import ConflictError, NotAllowedError, NotFoundError, UsageError
+from xnat_client.errors import (
+    BadInputError,
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    UsageError,
+)
 from xnat_client.release import manifest
 from xnat_client.release.build import build_release
 from xnat_client.release.request import BuildResult
@@ -279,6 +286,58 @@ def test_a_dry_run_counts_and_leaves_nothing(mixed_study: Releasing) -> None:
         ("not in the records of participants", 1),
     }
     assert not (mixed_study.home.releases_dir / "dry-heads").exists()
+
+
+def _records_of(releasing: Releasing) -> list[tuple[str, int]]:
+    return sorted(
+        (path.relative_to(releasing.home.folder).as_posix(), path.stat().st_size)
+        for path in paths_below(releasing.home.folder)
+        if "sqlite" not in path.name and path.name != "build.lock"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "kind", "said"),
+    [
+        ({"known_path": "k.txt"}, "", BadInputError, "holds none"),
+        ({"map_path": "m.yaml"}, "version: 1\nrulez: []\n", BadInputError, "check-map m.yaml"),
+        ({"release_server": "elsewhere"}, "", NotFoundError, "no server elsewhere"),
+        ({"citation": {"title": "Kleiber41"}}, "", UsageError, "will be public"),
+        (
+            {"level": Level.OPEN, "sessions": ("Kleiber43_MR1",)},
+            "",
+            RefusedByPolicyError,
+            "lower level",
+        ),
+    ],
+)
+def test_a_dry_run_is_refused_where_the_build_is(  # noqa: PLR0913  # the columns of the table
+    mixed_study: Releasing,
+    tmp_path: Path,
+    *,
+    changes: dict[str, object],
+    text: str,
+    kind: type[Exception],
+    said: str,
+) -> None:
+    """The same sentence for both, and nothing is written by either."""
+    given = {
+        name: tmp_path / str(value) if name.endswith("_path") else value
+        for name, value in changes.items()
+    }
+    for path in given.values():
+        if isinstance(path, Path):
+            path.write_text(text)
+    before = _records_of(mixed_study)
+    request = mixed_study.request(**{"family": "refused-heads", **given})
+
+    for dry_run in (True, False):
+        with pytest.raises(kind, match=said):
+            build_release(
+                mixed_study.home, mixed_study.database, mixed_study.server, request,
+                mixed_study.site.acting(Role.STUDY_TEAM), dry_run=dry_run,
+            )  # fmt: skip
+        assert _records_of(mixed_study) == before
 
 
 def test_the_command_line_says_the_same_for_machines(

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from xnat_client.cli import main
+from xnat_client.errors import BadInputError
 from xnat_client.release import manifest
+from xnat_client.release.inputs import read_citation
 from xnat_client.release.request import BuildRequest
 from xnat_client.sharing.vocabulary import Level
 
@@ -71,3 +73,24 @@ def test_a_request_that_cannot_be_a_release_is_refused(changes: dict[str, object
         BuildRequest(**{**wish, **changes})  # type: ignore[arg-type]  # any of its fields
 
     assert type(told.value).__name__ == "UsageError"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title: x", "JSON"),
+        ("[]", "one object"),
+        ('{"creators": "Lead"}', "as a list"),
+        ('{"creators": [{"name": "A"}, {"orcid": "0000-0002-1825-0097"}]}', "Creator 2"),
+        ('{"creators": [7]}', "Creator 1"),
+        ("[" * 100_000, "JSON"),
+    ],
+)
+def test_a_citation_that_could_only_be_written_down_wrongly_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "citation.json"
+    path.write_text(text)
+
+    with pytest.raises(BadInputError, match=said):
+        read_citation(path)

@@ -124,6 +124,25 @@ def test_another_file_is_no_database(tmp_path: Path):
         migrating.open_current(f"sqlite:///{path}")
 
 
+def test_a_full_disk_changes_nothing_and_is_said(tmp_path: Path):
+    """What SQLite says is told, and the records are as they were."""
+    database = migrating.open_current(f"sqlite:///{tmp_path / 'records.sqlite'}")
+
+    def fill() -> None:
+        with database.transaction() as session:
+            [pages] = session.execute(sa.text("PRAGMA page_count")).one()
+            session.execute(sa.text(f"PRAGMA max_page_count = {pages}"))
+            session.execute(sa.text("CREATE TABLE notes (x)"))
+            session.execute(sa.text("INSERT INTO notes VALUES (:x)"), {"x": "secret" * 100_000})
+
+    with pytest.raises(UnreachableError, match="database or disk is full") as caught:
+        fill()
+
+    assert "secret" not in str(caught.value)
+    assert "notes" not in sa.inspect(database.engine).get_table_names()
+    database.close()
+
+
 def test_two_programs_may_open_new_records_at_once(tmp_path: Path):
     """One of them makes the tables, the other waits and finds them."""
     url = f"sqlite:///{tmp_path / 'records.sqlite'}"

@@ -231,7 +231,7 @@ def test_without_records_the_way_to_them_is_said(
 
     assert share("study", "list", "--home", str(folder)) == 2
     assert "share init" in capsys.readouterr().err
-    assert list(folder.iterdir()) == []
+    assert not folder.exists()
 
 
 def test_an_edited_text_is_not_overwritten(made: Path):
@@ -240,3 +240,59 @@ def test_an_edited_text_is_not_overwritten(made: Path):
 
     assert share("template", "agreement", "--out", str(made)) == 2
     assert (made / "agreement.md").read_text() == "our own text"
+
+
+@pytest.mark.usefixtures("made")
+def test_nothing_to_change_is_said(capsys: pytest.CaptureFixture[str]):
+    """Without an option nothing is done and the exit code is that of wrong usage."""
+    before = result(capsys, "study", "show", "SRC")
+
+    assert share("study", "update", "SRC", *ADMINISTRATOR) == 2
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "nothing to change" in said.err
+    assert result(capsys, "study", "show", "SRC") == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("study", "update", "SRC", "--ethics", "E-1", *ADMINISTRATOR),
+        ("study", "lead", "SRC", "o2", *OFFICER),
+        ("person", "standing", "l1", "inactive", *OFFICER),
+        ("person", "account", "l1", "inside", "lead", *ADMINISTRATOR),
+    ],
+)
+@pytest.mark.usefixtures("made")
+def test_the_same_again_changes_nothing(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
+    """The second time it is said that it was so, and the audit log has no second line."""
+    assert share("person", "add", "o2", "--name", "Of Two", *ADMINISTRATOR) == 0
+    assert result(capsys, *arguments)["changed"] is True
+    log = _log(capsys)
+
+    assert result(capsys, *arguments)["changed"] is False
+    assert _log(capsys) == log
+
+    assert share(*arguments) == 0
+    assert "already" in capsys.readouterr().out
+
+
+def _log(capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert run(["audit", "show", "--json"]) == 0
+    return capsys.readouterr().out
+
+
+def test_report_of_an_import_is_for_its_owner(made: Path):
+    """The report says who consented to what; a place for it is found before anything changes."""
+    report = made / "report.csv"
+    assert share(*importing(made, "--report", str(made / "none" / "report.csv"))) == 3
+    assert share("consent", "show", "SRC") == 0
+
+    assert share(*importing(made, "--leave-refused", "--report", str(report))) == 0
+
+    assert report.stat().st_mode & 0o777 == 0o600
+    assert len(report.read_text().splitlines()) == 3

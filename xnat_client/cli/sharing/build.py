@@ -5,7 +5,6 @@ Not here: the work itself (``xnat_client.release``), decisions on a release (``d
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -87,7 +86,8 @@ continued by the same command."""
     "--reports", "reports_dir", type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the pages of refused sessions, for a person to look at; they show faces.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Say how many would be in it; fetch nothing.")
+@click.option("--dry-run", is_flag=True,
+              help="Say how many would be in it, or what refuses it; fetch nothing.")  # fmt: skip
 @json_option
 @click.option("--user", envvar="XNAT_USER", help="User name on the source server [XNAT_USER].")
 @actor_options
@@ -150,6 +150,7 @@ def _study(session: Session, project: str, source: str | None) -> Study:
 
 
 def _request(server: str, options: dict[str, Any]) -> BuildRequest:
+    from xnat_client.release.inputs import read_citation  # noqa: PLC0415  # see build
     from xnat_client.release.request import BuildRequest, Column  # noqa: PLC0415  # see build
     from xnat_client.sharing.vocabulary import Level  # noqa: PLC0415  # see build
 
@@ -157,6 +158,7 @@ def _request(server: str, options: dict[str, Any]) -> BuildRequest:
     if agreement_id and not (mark and agreement_version):
         raise UsageError("An agreement is named with its version, as ID@VERSION.")
     embargo: datetime | None = options["embargo"]
+    citation_path: Path | None = options["citation_path"]
     return BuildRequest(
         server=server,
         project_id=options["project"],
@@ -173,7 +175,7 @@ def _request(server: str, options: dict[str, Any]) -> BuildRequest:
         licence=options["licence"],
         link_rule=options["link_rule"],
         duo_codes=options["duo_codes"],
-        citation=_citation(options["citation_path"]),
+        citation=read_citation(citation_path) if citation_path else {},
         embargo_until=embargo.date() if embargo else None,
         automatic_grants=options["automatic_grants"],
         known_path=options["known_path"],
@@ -183,20 +185,6 @@ def _request(server: str, options: dict[str, Any]) -> BuildRequest:
         jobs=options["jobs"],
         reports_dir=options["reports_dir"],
     )
-
-
-def _citation(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError("The citation's file cannot be read as JSON. Mend it.") from error
-    if not isinstance(document, dict) or not isinstance(document.get("creators", []), list):
-        raise BadInputError(
-            'The citation\'s file must hold one object, with "creators" as a list. Mend it.'
-        )
-    return document
 
 
 def _document(result: BuildResult) -> dict[str, Any]:

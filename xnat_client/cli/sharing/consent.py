@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from sqlalchemy.orm import Session
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 from xnat_client.cli.sharing.acting import Acting, Records, acting, asked, reading, table
 from xnat_client.cli.sharing.closing import lines_of_closing
 from xnat_client.errors import EXIT_BAD_INPUT, EXIT_DONE, UsageError
+from xnat_client.private_files import private_text
 from xnat_client.sharing import tombstones, withdrawal
 from xnat_client.sharing.database.tables import Participant
 from xnat_client.sharing.records import consent as consent_records
@@ -79,16 +81,18 @@ def import_file(  # noqa: PLR0913  # one parameter for each option
     export = consent_import.read_export(file, columns.needed())
     rules = ImportRules(leave_refused=leave_refused, only_known=only_known, dry_run=dry_run)
     closed: tuple[withdrawal.Affected, ...] = ()
-    with work.transaction() as (session, now):
-        study_pk = studies.study_of(session, project_id, server).study_pk
-        result = consent_import.import_consent(
-            session, work.actor, study_pk, export, columns, rules, now=now
-        )
-        if not dry_run:
-            tombstones.keep(session, work.home, now=now)
-            closed = withdrawal.enforce(session, work.home, now=now)
-    if report_path is not None:
-        _write_report(report_path, result)
+    # A report that cannot be written is found out before the records change.
+    with private_text(report_path) if report_path else nullcontext() as report:
+        with work.transaction() as (session, now):
+            study_pk = studies.study_of(session, project_id, server).study_pk
+            result = consent_import.import_consent(
+                session, work.actor, study_pk, export, columns, rules, now=now
+            )
+            if not dry_run:
+                tombstones.keep(session, work.home, now=now)
+                closed = withdrawal.enforce(session, work.home, now=now)
+        if report is not None:
+            _write_report(report, result)
     document = {
         "counts": result.counts,
         "not_in_file": result.not_in_file,
@@ -125,14 +129,13 @@ def _import_text(
     return "\n".join(line for line in lines if line)
 
 
-def _write_report(path: Path, result: ImportResult) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["line", "outcome", "participant", "event", "reason"])
-        for one in result.rows:
-            event = one.event.value if one.event else ""
-            number = "" if one.participant is None else one.participant
-            writer.writerow([one.row, one.outcome.value, number, event, one.reason])
+def _write_report(file: TextIO, result: ImportResult) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["line", "outcome", "participant", "event", "reason"])
+    for one in result.rows:
+        event = one.event.value if one.event else ""
+        number = "" if one.participant is None else one.participant
+        writer.writerow([one.row, one.outcome.value, number, event, one.reason])
 
 
 @consent.command(

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from xnat_client.cli.server_options import print_json
 from xnat_client.sharing.errors import RefusedByPolicyError
 from xnat_client.sharing.finding import Finding, blocking
 from xnat_client.sharing.vocabulary import Need
@@ -60,7 +59,8 @@ def refusals(*, as_json: bool) -> Iterator[None]:
     except RefusedByPolicyError as error:
         if as_json:
             found = [document_of(one) for one in error.findings]
-            print_json({"refused": True, "why": str(error), "findings": found})
+            # Printed with the error itself: one JSON object in all.
+            error.document = {"refused": True, "why": str(error), "findings": found}
         elif error.findings:
             click.echo("\n".join(lines_of(error.findings)), err=True)
         raise

@@ -120,8 +120,9 @@ def set_standing(work: Acting, *, person_id: str, standing: str) -> None:
     """Run ``winxnat share person standing``."""
     with work.transaction() as (session, now):
         active = standing == "active"
-        people.set_active(session, work.actor, person_id, active=active, now=now)
-    work.show({"person": person_id, "active": active}, f"person {person_id} is {standing}")
+        changed = people.set_active(session, work.actor, person_id, active=active, now=now)
+    document = {"person": person_id, "active": active, "changed": changed}
+    work.show(document, f"person {person_id} is {standing}{_already(changed=changed)}")
 
 
 @person.command("account", help="Record a person's user name on a server.")
@@ -132,8 +133,13 @@ def set_standing(work: Acting, *, person_id: str, standing: str) -> None:
 def account(work: Acting, *, person_id: str, server: str, username: str) -> None:
     """Run ``winxnat share person account``."""
     with work.transaction() as (session, now):
-        people.set_account(session, work.actor, person_id, server, username, now=now)
-    work.show({"person": person_id, "server": server}, f"{person_id} has an account on {server}")
+        changed = people.set_account(session, work.actor, person_id, server, username, now=now)
+    document = {"person": person_id, "server": server, "changed": changed}
+    work.show(document, f"{person_id} has an account on {server}{_already(changed=changed)}")
+
+
+def _already(*, changed: bool) -> str:
+    return "" if changed else " already; nothing changed"
 
 
 @click.group(help="Members of the centre, from its directory.")

@@ -129,7 +129,11 @@ def template(*, name: str | None, out_folder: Path | None, as_json: bool) -> Non
         raise UsageError(f"There is no template {name!r}; there are {', '.join(sorted(paths))}.")
     chosen = [paths[name]] if name else list(paths.values())
     if out_folder is None:
-        click.echo(chosen[0].read_text(encoding="utf-8"), nl=False)
+        text = chosen[0].read_text(encoding="utf-8")
+        if as_json:
+            print_json({"template": name, "text": text})
+        else:
+            click.echo(text, nl=False)
         return
     out_folder.mkdir(parents=True, exist_ok=True)
     there = [path.name for path in chosen if (out_folder / path.name).exists()]

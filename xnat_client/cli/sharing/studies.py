@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from xnat_client.cli.sharing.acting import Acting, Records, acting, reading, table
+from xnat_client.errors import UsageError
 from xnat_client.sharing.database.tables import Study
 from xnat_client.sharing.records import studies
 from xnat_client.sharing.records.studies import StudyFacts
@@ -76,11 +77,17 @@ def add(work: Acting, *, project_id: str, server: str, lead: str, **facts: Any) 
 @acting
 def update(work: Acting, *, project_id: str, server: str | None, **facts: Any) -> None:
     """Run ``winxnat share study update``."""
+    if not any(facts.values()):
+        raise UsageError(
+            f"There is nothing to change for {project_id}: give what is known now with --ethics, "
+            "--dpia, --retention or --data-type."
+        )
     with work.transaction() as (session, now):
         row = studies.study_of(session, project_id, server)
-        studies.update(session, work.actor, row.study_pk, _facts(**facts), now=now)
+        changed = studies.update(session, work.actor, row.study_pk, _facts(**facts), now=now)
         found = _described(row)
-    work.show(found, _page(found))
+    page = _page(found) if changed else f"nothing changed; it is on record already\n{_page(found)}"
+    work.show({**found, "changed": changed}, page)
 
 
 @study.command("lead", help="Hand a study to another lead.")
@@ -92,9 +99,10 @@ def set_lead(work: Acting, *, project_id: str, lead: str, server: str | None) ->
     """Run ``winxnat share study lead``."""
     with work.transaction() as (session, now):
         row = studies.study_of(session, project_id, server)
-        studies.set_lead(session, work.actor, row.study_pk, lead, now=now)
+        changed = studies.set_lead(session, work.actor, row.study_pk, lead, now=now)
         found = _described(row)
-    work.show(found, f"the lead of {project_id} is {lead}")
+    text = f"the lead of {project_id} is {lead}{'' if changed else ' already; nothing changed'}"
+    work.show({**found, "changed": changed}, text)
 
 
 @study.command("show", help="Show what is on record of a study.")

@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from xnat_client.errors import BadInputError, UnreachableError, UsageError
+from xnat_client.errors import BadInputError, UsageError
 from xnat_client.sharing.database import tables
 from xnat_client.sharing.database.migrations import HEAD
-from xnat_client.sharing.database.store import Database
+from xnat_client.sharing.database.store import Database, unusable
 
 _MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 _LOCK_NUMBER = 0x77696E79
@@ -87,10 +87,7 @@ def open_current(url: str, *, create: bool = True) -> Database:
         _bring_up_to_date(database.engine, create=create)
     except sa.exc.OperationalError as error:
         database.close()
-        raise UnreachableError(
-            "The database of the sharing records does not answer or does not accept its account. "
-            "Check that it runs, and the address in WINXNAT_SHARING_DATABASE."
-        ) from error
+        raise unusable(database.engine, error) from error
     except sa.exc.DatabaseError as error:
         database.close()
         raise DamagedRecordsError(

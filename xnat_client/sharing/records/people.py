@@ -138,19 +138,23 @@ def person_of(session: Session, person_id: str) -> Person:
 
 def set_active(
     session: Session, actor: Actor, person_id: str, *, active: bool, now: datetime
-) -> None:
-    """End or restore a person's standing: who is not active has no role and no access."""
+) -> bool:
+    """End or restore a person's standing, and return whether that was not so before.
+
+    Who is not active has no role and no access.
+    """
     allowed = {Role.ADMINISTRATOR, Role.OFFICER} | (set() if active else {Role.STEWARD})
     require_any_role(session, actor, *allowed, now=now)
     row = person_of(session, person_id)
     if row.active == active:
-        return
+        return False
     row.active = active
     session.flush()
     change = chain.Change(
         "person.active", "person", person_id, {"active": not active}, {"active": active}
     )
     chain.append(session, actor, change, now=now)
+    return True
 
 
 def give_role(  # noqa: PLR0913  # who gives what to whom, for what, and when
@@ -389,8 +393,13 @@ def require_any_role(
 
 def set_account(  # noqa: PLR0913  # whose name on which server
     session: Session, actor: Actor, person_id: str, server: str, username: str, *, now: datetime
-) -> None:
+) -> bool:
     """Record a person's user name on a server; the one they had there before is forgotten.
+
+    Returns
+    -------
+    bool
+        Whether that was not on record before.
 
     Raises
     ------
@@ -410,7 +419,7 @@ def set_account(  # noqa: PLR0913  # whose name on which server
                 f"That user name on server {server} belongs to person {taken.person_id}. "
                 "An account belongs to one person; correct the record that is wrong."
             )
-        return
+        return False
     former = sa.select(Account).where(Account.server == server, Account.person_id == person_id)
     for one in session.scalars(former):
         session.delete(one)
@@ -418,3 +427,4 @@ def set_account(  # noqa: PLR0913  # whose name on which server
     session.flush()
     change = chain.Change("person.account", "person", person_id, {}, {"server": server})
     chain.append(session, actor, change, now=now)
+    return True

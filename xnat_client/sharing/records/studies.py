@@ -91,8 +91,13 @@ def register(  # noqa: PLR0913, PLR0917  # the fields of the record
 
 def update(
     session: Session, actor: Actor, study_pk: int, facts: StudyFacts, *, now: datetime
-) -> None:
+) -> bool:
     """Write what is known now into a study's record; what ``facts`` leaves empty stays.
+
+    Returns
+    -------
+    bool
+        Whether the record says anything else now.
 
     Raises
     ------
@@ -107,13 +112,20 @@ def update(
         if value:
             setattr(row, name, value)
     session.flush()
-    if _said(row) != before:
-        change = chain.Change("study.update", "study", _name(row), before, _said(row))
-        chain.append(session, actor, change, now=now)
+    if _said(row) == before:
+        return False
+    change = chain.Change("study.update", "study", _name(row), before, _said(row))
+    chain.append(session, actor, change, now=now)
+    return True
 
 
-def set_lead(session: Session, actor: Actor, study_pk: int, lead_id: str, *, now: datetime) -> None:
+def set_lead(session: Session, actor: Actor, study_pk: int, lead_id: str, *, now: datetime) -> bool:
     """Hand a study to another lead; the officer decides it.
+
+    Returns
+    -------
+    bool
+        Whether the lead is another one now.
 
     Raises
     ------
@@ -127,10 +139,13 @@ def set_lead(session: Session, actor: Actor, study_pk: int, lead_id: str, *, now
         raise NotAllowedError("Nobody makes themself the lead of a study; ask another officer.")
     if not lead.active:
         raise UsageError(f"Person {lead_id} is not active and cannot lead a study; name another.")
+    if row.lead_id == lead_id:
+        return False
     before, row.lead_id = row.lead_id, lead_id
     session.flush()
     change = chain.Change("study.lead", "study", _name(row), {"lead": before}, {"lead": lead_id})
     chain.append(session, actor, change, now=now)
+    return True
 
 
 def study_by_number(session: Session, study_pk: int) -> Study:
