@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from commands import catalog
+from containers.cli_errors import CommandError
 from containers.contract import ExitCode, StepError
 from containers.engine import EngineError
 from containers.local import EngineKind, run_local
@@ -164,16 +165,13 @@ def _told() -> Iterator[None]:
     try:
         yield
     except StepError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        raise CommandError(str(error), error.exit_code) from error
     except EngineError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(ExitCode.TOOL_FAILED)
+        raise CommandError(str(error), ExitCode.TOOL_FAILED) from error
     except PermissionError:
         # The error's own text holds a file's name, which may be a person's.
-        click.echo(
-            "Error: The folder holds files or folders that may not be read. Grant the running "
+        raise CommandError(
+            "The folder holds files or folders that may not be read. Grant the running "
             "user the right to read all of it.",
-            err=True,
-        )
-        sys.exit(ExitCode.WRONG_USAGE)
+            ExitCode.WRONG_USAGE,
+        ) from None

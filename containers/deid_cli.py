@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from containers.cli_errors import CommandError
 from containers.contract import ExitCode, StepError, ToolFailedError
 from containers.engine import EngineError
 from containers.local import EngineKind
@@ -53,11 +54,12 @@ def explain(*, file_path: Path, profile: str, is_json: bool) -> None:
         try:
             decisions = list(explain_dicom(file_path, _profile(profile)))
         except RefusedFileError as error:
-            click.echo(f"The file would be left out: {error}", err=True)
-            sys.exit(ExitCode.BAD_INPUT)
+            raise CommandError(
+                f"The file would be left out: {error}", ExitCode.BAD_INPUT
+            ) from error
         except OSError as error:
-            click.echo(f"Error: the file cannot be read: {error.strerror}.", err=True)
-            sys.exit(ExitCode.WRONG_USAGE)
+            message = f"The file cannot be read: {error.strerror}."
+            raise CommandError(message, ExitCode.WRONG_USAGE) from error
     rows = [
         {
             "place": "/".join((*each.path, each.tag)),
@@ -298,11 +300,8 @@ def _errors() -> Iterator[None]:
             f"The libraries of scrub-headers are not installed here ({error.name} is missing). "
             "Install winxnat[scrub-headers]."
         )
-        click.echo(f"Error: {missing}", err=True)
-        sys.exit(missing.exit_code)
+        raise CommandError(str(missing), missing.exit_code) from error
     except StepError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        raise CommandError(str(error), error.exit_code) from error
     except EngineError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(ExitCode.TOOL_FAILED)
+        raise CommandError(str(error), ExitCode.TOOL_FAILED) from error

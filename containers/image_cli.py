@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from commands import catalog
 from commands.authoring import IMAGE_PREFIX
 from commands.errors import UnknownCommandError
 from containers.build import DEFAULT_BASE_IMAGE, GUESTS, BuildOptions, build_images
+from containers.cli_errors import CommandError
 from containers.contract import ExitCode
 from containers.docker_engine import DockerEngine
 from containers.engine import EngineError, Image
@@ -78,7 +78,7 @@ def build(  # noqa: PLR0913 - one parameter for each option of the command line
     try:
         built = build_images(chosen, options, lambda line: click.echo(line, err=True))
     except EngineError as error:
-        _leave(error)
+        raise CommandError(str(error), ExitCode.TOOL_FAILED) from error
     _show(built, is_json=is_json)
 
 
@@ -90,7 +90,7 @@ def list_images(*, is_json: bool) -> None:
         with DockerEngine() as engine:
             found = engine.images()
     except EngineError as error:
-        _leave(error)
+        raise CommandError(str(error), ExitCode.TOOL_FAILED) from error
     own = [each for each in found if any(tag.startswith(IMAGE_PREFIX) for tag in each.tags)]
     _show(own, is_json=is_json)
 
@@ -115,8 +115,3 @@ def _show(images: tuple[Image, ...] | list[Image], *, is_json: bool) -> None:
         click.echo(f"{', '.join(each.tags)}  {short_id}  {size}")
     if not images:
         click.echo("No image yet. Build them with: winxnat image build --all", err=True)
-
-
-def _leave(error: EngineError) -> None:
-    click.echo(f"Error: {error}", err=True)
-    sys.exit(ExitCode.TOOL_FAILED)

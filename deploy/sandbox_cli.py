@@ -6,6 +6,7 @@ Not here: the work (``deploy.sandbox_process``) and the server (``deploy.sandbox
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -71,7 +72,8 @@ def _show(server: RunningSandbox, *, as_json: bool, logins: tuple[str, ...] = ()
     if logins:
         where = f"; made-up passwords are in {server.users_dir}"
         click.echo(f"  seeded    {', '.join(logins)}{where if server.users_dir.exists() else ''}")
-    click.echo(f"  requests  {server.requests_path}, or: winxnat sandbox log")
+    log = shlex.join(["winxnat", "sandbox", "log", "--dir", str(server.root)])
+    click.echo(f"  requests  {server.requests_path}, or: {log}")
     click.echo(f"  to use it export XNAT_HOST={server.url} NETRC={server.netrc_path}")
     if server.is_incomplete:
         click.echo("  CAUTION   its seed is still being applied, or was cut off")
