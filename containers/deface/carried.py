@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from containers.deface import cut as cuts
 from containers.deface import gates, renders
-from containers.deface.face_detector import load_detector
 from containers.deface.grids import reduced
 from containers.deface.head import Head, find_tissue
 from containers.deface.images import HeadImage, in_file_order
+from containers.deface.looks import compared, look_after, look_before
 from containers.deface.pipeline import Outcome, Settings, Tools
 from containers.deface.template import Field
 
@@ -64,12 +64,9 @@ def carry_to_magnitude(
     cut = cuts.plan_cut(head, tools.template, matrix, keep_nasion=settings.keep_nasion)
     judged = gates.judge_cut(head, tools.template, cut, matrix, settings.limits)
     removed = in_file_order(cuts.full_size(cut, head), image) | mask_of(first)
-    after = np.where(cut.coarse, 0, head.volume).astype(np.float32)
-    level = renders.surface_level(head.volume)
-    seen_before, seen_after = (
-        renders.Surface(each, head.grid, level) for each in (head.volume, after)
-    )
-    sightings = load_detector().look(seen_before, seen_after)
+    before = look_before(head.volume, head.grid)
+    after = look_after(head.volume, head.grid, cut.coarse, before.level)
+    sightings = compared(before, after)
     outcome = Outcome(
         gates=(*judged, *gates.judge_sightings(sightings, has_face=True)),
         fits=first.fits,
@@ -79,8 +76,8 @@ def carry_to_magnitude(
         result=None,
         mask=None,
         reference=None,
-        before=tuple(seen_before.files()),
-        after=tuple(seen_after.files()),
+        before=before.files,
+        after=after.files,
         slices=renders.draw_slices(head.volume, cut.coarse, head.grid),
         sightings=sightings,
     )

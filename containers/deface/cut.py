@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from containers.deface.grids import Matrix, carry, distance_outside, inverse
+from containers.deface.grids import Matrix, carry, carry_image, inverse, to_itk
 from containers.deface.head import Head
 from containers.deface.template import Field, Grid, Template
 
@@ -56,7 +56,7 @@ class Cut:
 def plan_cut(head: Head, template: Template, matrix: Matrix, *, keep_nasion: bool) -> Cut:
     """Return what to cut where the template lies as ``matrix`` says."""
     shell_mm = shell_depth(head, template, matrix, keep_nasion=keep_nasion)
-    from_brain = distance_outside(head.brain, head.grid)
+    from_brain = head.from_brain_mm
     clear_mm = (from_brain - BRAIN_MARGIN_MM).astype(np.float32)
     stray = _find_stray(head, template, matrix, from_brain)
     # Half a voxel around what is stray goes along, so that its rim does not stay.
@@ -75,8 +75,8 @@ def plan_cut(head: Head, template: Template, matrix: Matrix, *, keep_nasion: boo
 def shell_depth(head: Head, template: Template, matrix: Matrix, *, keep_nasion: bool) -> Field:
     """Return the distance into face and ears, in mm, on the head's coarse grid."""
     back = inverse(matrix)
-    parts = np.maximum(template.face, template.ears)
-    depth = carry(parts, template.field_grid, head.grid, back, outside=None) / np.float32(10)
+    depth = carry(template.parts, template.field_grid, head.grid, back, outside=None)
+    depth /= np.float32(10)
     if not keep_nasion:
         return depth
     centre = (matrix @ np.array([*template.nasion_mm, 1.0]))[:3]
@@ -96,26 +96,55 @@ def shell_depth(head: Head, template: Template, matrix: Matrix, *, keep_nasion: 
 def full_size(cut: Cut, head: Head) -> NDArray[np.bool_]:
     """Return what goes, on the image's own voxels, axes to the right, front and up."""
     full = head.full_grid
-    right, front, up = full.origin_mm
-    removed = np.empty(full.shape, bool)
+    removed = np.zeros(full.shape, bool, order="F")
+    box = [_reach(np.asarray(cut.coarse.any(axis=others)), full, head.grid, axis)
+           for axis, others in enumerate(((1, 2), (0, 2), (0, 1)))]  # fmt: skip
     # Some slices at a time: distances of all voxels at once would be the step's largest array.
-    for first in range(0, full.shape[2], _SLICES_AT_ONCE):
-        count = min(_SLICES_AT_ONCE, full.shape[2] - first)
+    depths = to_itk(cut.depth_mm, head.grid)
+    (left, right), (back, front), (low, high) = box
+    for first in range(low, high, _SLICES_AT_ONCE):
+        last = min(first + _SLICES_AT_ONCE, high)
+        corner = [
+            start + at * step
+            for start, at, step in zip(
+                full.origin_mm, (left, back, first), full.spacing_mm, strict=True
+            )
+        ]
         part = Grid(
-            (full.shape[0], full.shape[1], count),
+            (right - left, front - back, last - first),
             full.spacing_mm,
-            (right, front, up + first * full.spacing_mm[2]),
+            (corner[0], corner[1], corner[2]),
         )
-        depth = carry(cut.depth_mm, head.grid, part, outside=None)
-        removed[:, :, first : first + count] = depth > 0
+        if min(part.shape) > 0:
+            depth = carry_image(depths, part, outside=None)
+            removed[left:right, back:front, first:last] = depth > 0
     return removed
+
+
+def _reach(taken: NDArray[np.bool_], full: Grid, coarse: Grid, axis: int) -> tuple[int, int]:
+    """Return the full grid's first and last but one index that a coarse cut can reach.
+
+    Between two coarse voxels of which none is cut, no depth is above 0.
+    """
+    found = np.flatnonzero(taken)
+    if not found.size:
+        return 0, 0
+    # The outermost coarse voxels stand for all beyond them.
+    count, step = full.shape[axis], full.spacing_mm[axis]
+    ends = [
+        (coarse.origin_mm[axis] + at * coarse.spacing_mm[axis] - full.origin_mm[axis]) / step
+        for at in (found[0] - 1, found[-1] + 1)
+    ]
+    first = max(0, int(ends[0])) if found[0] > 0 else 0
+    last = min(count, int(ends[1]) + 2) if found[-1] < coarse.shape[axis] - 1 else count
+    return first, last
 
 
 def _find_stray(
     head: Head, template: Template, matrix: Matrix, from_brain: Field
 ) -> NDArray[np.bool_]:
     back = inverse(matrix)
-    depth = carry(template.skull, template.field_grid, head.grid, back, outside=None) / 10
+    depth = carry(template.whole, template.field_grid, head.grid, back, outside=None) / 10
     height = sum(
         back[2, axis]
         * (np.arange(size) * step + start).reshape([-1 if each == axis else 1 for each in range(3)])

@@ -2,7 +2,7 @@
 
 The detector was trained on photographs and knows nothing of the template, of the fits or of the
 brain, so what it says is independent of all that led to a cut. Not here: the pictures
-(``renders``), what follows from a face (``gates``).
+(``renders``), which of them are searched (``looks``), what follows from a face (``gates``).
 
 References
 ----------
@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from containers.contract import ToolFailedError
-from containers.deface.renders import Surface
 
 DETECTOR_PATH = Path(__file__).parent / "data" / "face_detector.dat"
 DETECTOR_SHA256 = "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6"
@@ -77,13 +76,6 @@ class FaceDetector:
         """Return whether a grey picture, shape (height, width), shows a face of 80 pixels."""
         colours = np.ascontiguousarray(np.repeat(picture[..., None], 3, axis=2))
         return len(self._network(colours, 0)) > 0
-
-    def look(self, before: Surface, after: Surface) -> Sightings:
-        """Look at a head before and after the cut, from the front and from both sides."""
-        return Sightings(
-            before=int(any(self.sees_face(before.view(angle)) for angle in VIEWS_DEG)),
-            after=sum(self.sees_face(after.view(angle)) for angle in VIEWS_DEG),
-        )
 
 
 @cache

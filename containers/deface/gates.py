@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from containers.deface.cut import Cut
 from containers.deface.face_detector import VIEWS_DEG, Sightings
-from containers.deface.grids import Matrix, carry, distance_outside, inverse, signed_distance
+from containers.deface.grids import Matrix, carry, inverse, is_within, signed_distance
 from containers.deface.head import Head, outline
 from containers.deface.registration import Fit, information, turned
 from containers.deface.template import Template
@@ -300,7 +300,7 @@ def _fold_gate(head: Head, cut: Cut) -> Gate:
     may end closely on all sides.
     """
     kept = head.tissue & ~cut.coarse
-    kept &= distance_outside(head.brain, head.grid) > _FOLD_FROM_BRAIN_MM
+    kept &= head.from_brain_mm > _FOLD_FROM_BRAIN_MM
     own = head.tissue & ~cut.stray
     face = head.tissue & cut.shell
     folded = max(_shared_area_mm2(head, 1, kept, own), _shared_area_mm2(head, 2, face, kept))
@@ -325,19 +325,20 @@ def _shared_area_mm2(
 
 def _receded(head: Head, template: Template, cut: Cut, judge: Matrix) -> tuple[float, int]:
     """Return the share of the face's skin that goes, and of how many points of skin."""
-    before = outline(head.tissue, head.grid)
+    before = head.outline
     after = outline(head.tissue & ~cut.coarse, head.grid)
     skin = before & ~ndimage.binary_erosion(before)
     skin[_rim(skin.shape)] = False
     back = inverse(judge)
-    parts = np.maximum(template.face, template.ears)
-    face = carry(parts, template.field_grid, head.grid, back, outside=None) / 10
+    face = carry(template.parts, template.field_grid, head.grid, back, outside=None) / 10
     points = skin & (face > _DEEP_MM)
     count = int(points.sum())
     if count == 0:
         return 1.0, 0
-    away = distance_outside(after, head.grid)[points]
-    return float((away >= RECEDED_MM).mean()), count
+    # The largest number below: what is nearer than the limit stays.
+    less_mm = float(np.nextafter(np.float32(RECEDED_MM), np.float32(0)))
+    stays = is_within(after, head.grid, less_mm)[points]
+    return float((~stays).mean()), count
 
 
 def _rim(shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -21,8 +21,9 @@ Image = sitk.Image
 
 def to_itk(array: NDArray[np.generic], grid: Grid) -> Image:
     """Return an array as an image of SimpleITK in the frame of its grid."""
-    plain = array.astype(np.uint8) if array.dtype == bool else array
-    image = sitk.GetImageFromArray(np.ascontiguousarray(plain.transpose(2, 1, 0)))
+    # No copy of an array whose first axis runs fastest, as all of a `Head` do.
+    plain = np.ascontiguousarray(array.transpose(2, 1, 0))
+    image = sitk.GetImageFromArray(plain.view(np.uint8) if array.dtype == bool else plain)
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_mm)
     return image
@@ -68,6 +69,13 @@ def carry(
     outside : float or None
         Value beyond the image; None for that of the nearest voxel.
     """
+    return carry_image(to_itk(array, grid), onto, matrix, outside=outside)
+
+
+def carry_image(
+    image: Image, onto: Grid, matrix: Matrix | None = None, *, outside: float | None = 0.0
+) -> Field:
+    """Return what `carry` does, of an image that is carried more than once."""
     filter_ = sitk.ResampleImageFilter()
     filter_.SetSize(onto.shape)
     filter_.SetOutputSpacing(onto.spacing_mm)
@@ -80,8 +88,7 @@ def carry(
     filter_.SetOutputPixelType(sitk.sitkFloat32)
     if matrix is not None:
         filter_.SetTransform(to_transform(matrix))
-    resampled = filter_.Execute(to_itk(array, grid))
-    return np.asarray(sitk.GetArrayFromImage(resampled)).transpose(2, 1, 0)
+    return np.asarray(sitk.GetArrayFromImage(filter_.Execute(image))).transpose(2, 1, 0)
 
 
 def distance_outside(mask: NDArray[np.bool_], grid: Grid) -> Field:
@@ -92,6 +99,29 @@ def distance_outside(mask: NDArray[np.bool_], grid: Grid) -> Field:
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
     return np.maximum(signed_distance(mask, grid), 0)
+
+
+def is_within(mask: NDArray[np.bool_], grid: Grid, most_mm: float) -> NDArray[np.bool_]:
+    """Return whether the nearest voxel of the mask is at most so far away, centre to centre.
+
+    For a few voxels' length several times faster than to measure all distances.
+    """
+    reach = [int(most_mm / step) for step in grid.spacing_mm]
+    found = np.zeros_like(mask)
+    for move in np.ndindex(*(2 * each + 1 for each in reach)):
+        by = [at - each for at, each in zip(move, reach, strict=True)]
+        squares = sum((at * step) ** 2 for at, step in zip(by, grid.spacing_mm, strict=True))
+        if np.float32(np.sqrt(squares)) <= np.float32(most_mm):
+            here, there = zip(*map(_overlap, by), strict=True)
+            found[here] |= mask[there]
+    return found
+
+
+def _overlap(by: int) -> tuple[slice, slice]:
+    """Return the parts of an axis and of the same moved by ``by`` that lie on each other."""
+    if by >= 0:
+        return slice(by, None), slice(None, -by or None)
+    return slice(None, by), slice(-by, None)
 
 
 def signed_distance(mask: NDArray[np.bool_], grid: Grid) -> Field:
@@ -109,7 +139,7 @@ def reduced(array: Field, grid: Grid, factors: tuple[int, int, int]) -> tuple[Fi
     )
     (x, y, z), (a, b, c) = whole, factors
     blocks = array[:x, :y, :z].reshape(x // a, a, y // b, b, z // c, c)
-    means: Field = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    means: Field = np.asfortranarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
     spacing = [step * factor for step, factor in zip(grid.spacing_mm, factors, strict=True)]
     origin = [
         start + step * (factor - 1) / 2

@@ -5,17 +5,21 @@ Not here: files (``images``), the fits themselves (``registration``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from containers.deface.grids import distance_outside, factors_for, reduced
+from containers.deface.grids import distance_outside, factors_for, is_within, reduced
 from containers.deface.template import Field, Grid
 from qc.brain_mask import BrainMaskNetwork, main_body
 
 _WORKING_MM = 2.0
+_LAYERS_AT_ONCE = 8
+"""Of the coarse copy."""
 _NOISE_SIGMAS = 5.0
 _CLOSING_MM = 6.0
 _PADDING = 4
@@ -31,9 +35,9 @@ _AIR_SCORES = (-1.2816, -0.5244)
 """Of a normal distribution, at these percentiles."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Head:
-    """The coarse copy.
+    """The coarse copy; in all of its arrays the first axis runs fastest.
 
     Parameters
     ----------
@@ -67,18 +71,52 @@ class Head:
         """Return the volume of the brain in millilitres."""
         return float(self.brain.sum()) * self.voxel_ml
 
+    @cached_property
+    def from_brain_mm(self) -> Field:
+        """Return the distance of each voxel to the brain, 0 inside."""
+        return distance_outside(self.brain, self.grid)
+
+    @cached_property
+    def outline(self) -> NDArray[np.bool_]:
+        """Return the head as one body."""
+        return outline(self.tissue, self.grid)
+
+
+def coarse_copy(
+    shape: tuple[int, int, int],
+    voxel_mm: tuple[float, float, float],
+    layers: Callable[[slice], Field],
+) -> tuple[Field, Grid, Grid]:
+    """Return a coarse copy of an image, its grid, and the image's own grid.
+
+    Parameters
+    ----------
+    layers : callable
+        Gives some layers of the image; all at once would be the step's largest array.
+    """
+    full = Grid(shape, voxel_mm, (0.0, 0.0, 0.0))
+    factors = factors_for(full, _WORKING_MM)
+    count = factors[2] * _LAYERS_AT_ONCE
+    parts = [
+        reduced(layers(slice(first, first + count)), full, factors)
+        for first in range(0, shape[2] // factors[2] * factors[2], count)
+    ]
+    coarse = np.asfortranarray(np.concatenate([part for part, _ in parts], axis=2))
+    return coarse, replace(parts[0][1], shape=coarse.shape), full
+
 
 def see_head(
     volume: Field, voxel_mm: tuple[float, float, float], network: BrainMaskNetwork
 ) -> Head:
     """Return the coarse copy of an image whose axes point right, front and up."""
-    full = Grid(volume.shape, voxel_mm, (0.0, 0.0, 0.0))
-    coarse, grid = reduced(volume, full, factors_for(full, _WORKING_MM))
-    found = network.predict(coarse)
-    brain = main_body(found, grid.spacing_mm)
-    voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
-    rest = float(((found > 0.5) & ~brain).sum()) * voxel_ml  # noqa: PLR2004 - the network's own threshold
-    return Head(grid, full, coarse, brain, rest, find_tissue(coarse))
+    copy = coarse_copy(volume.shape, voxel_mm, lambda heights: volume[:, :, heights])
+    return see_coarse_head(*copy, network)
+
+
+def see_coarse_head(coarse: Field, grid: Grid, full: Grid, network: BrainMaskNetwork) -> Head:
+    """Return what `see_head` does, of what `coarse_copy` gave."""
+    brain, rest_ml = _brain(network.predict(coarse), grid)
+    return Head(grid, full, coarse, brain, rest_ml, np.asfortranarray(find_tissue(coarse)))
 
 
 def see_head_turned_to_t1(head: Head, network: BrainMaskNetwork) -> Head:
@@ -91,10 +129,21 @@ def see_head_turned_to_t1(head: Head, network: BrainMaskNetwork) -> Head:
         return head
     bright = float(np.percentile(head.volume[head.tissue], _BRIGHTEST))
     turned = np.where(head.tissue, np.maximum(bright - head.volume, 0), 0).astype(np.float32)
-    found = network.predict(turned)
-    brain = main_body(found, head.grid.spacing_mm)
-    rest = float(((found > 0.5) & ~brain).sum()) * head.voxel_ml  # noqa: PLR2004 - as above
-    return replace(head, brain=brain, brain_rest_ml=rest)
+    brain, rest_ml = _brain(network.predict(turned), head.grid)
+    return replace(head, brain=brain, brain_rest_ml=rest_ml)
+
+
+def _brain(found: Field, grid: Grid) -> tuple[NDArray[np.bool_], float]:
+    """Return the network's brain as one body, and how many ml it found besides."""
+    is_brain = found > 0.5  # noqa: PLR2004 - the network's own threshold
+    # A box around it, with a voxel of nothing where the image goes on, has all that counts.
+    sides = [np.flatnonzero(is_brain.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    brain = np.zeros(found.shape, bool, order="F")
+    if sides[0].size:
+        box = tuple(slice(max(0, side[0] - 1), side[-1] + 2) for side in sides)
+        brain[box] = main_body(found[box], grid.spacing_mm)
+    voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
+    return brain, float((is_brain & ~brain).sum()) * voxel_ml
 
 
 def find_tissue(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -159,8 +208,8 @@ def outline(tissue: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
     sizes[0] = 0
     body = np.pad(labels == int(sizes.argmax()), _PADDING)
     padded = replace(grid, shape=body.shape)
-    grown = distance_outside(body, padded) <= _CLOSING_MM / 2
-    closed = distance_outside(~grown, padded) > _CLOSING_MM / 2
+    grown = is_within(body, padded, _CLOSING_MM / 2)
+    closed = ~is_within(~grown, padded, _CLOSING_MM / 2)
     filled = ndimage.binary_fill_holes(closed | body)
     inner = slice(_PADDING, -_PADDING)
     return np.asarray(filled[inner, inner, inner])

@@ -6,7 +6,8 @@ Not here: folders and reports (``step``), pages (``page``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from containers.deface import cut as cuts
 from containers.deface import gates, registration, renders
-from containers.deface.face_detector import Sightings, load_detector
+from containers.deface.face_detector import Sightings
 from containers.deface.gates import Gate, Limits
 from containers.deface.grids import Matrix
-from containers.deface.head import Head, see_head, see_head_turned_to_t1
+from containers.deface.head import Head, coarse_copy, see_coarse_head, see_head_turned_to_t1
 from containers.deface.images import HeadImage, in_file_order, mask_file, with_cut
+from containers.deface.looks import Look, compared, look_after, look_before
 from containers.deface.registration import Fit, Reference
 from containers.deface.template import Template
 from containers.deface.whole_head import fit_by_whole_head
@@ -27,6 +29,8 @@ from qc.brain_mask import BrainMaskNetwork
 
 _FAST_DICE = 0.93
 """Of the first fit; above it, fast mode does without the second."""
+_THREADS = (1, 1, 2)
+"""For looks, of which one is taken at a time; for a second fit; for the starts of fits."""
 _COMPARED_AT_ONCE = 1 << 20
 """Voxels whose bytes are compared, so that the comparison needs little memory."""
 
@@ -86,6 +90,18 @@ class Outcome:
         return tuple(each for each in self.gates if not each.is_passed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """An image with the look before, and the threads for what need not wait for each other."""
+
+    image: HeadImage
+    tools: Tools
+    before: Future[Look]
+    looks: ThreadPoolExecutor
+    fits: ThreadPoolExecutor
+    starts: ThreadPoolExecutor
+
+
 def deface(
     image: HeadImage, tools: Tools, settings: Settings, reference: Reference | None = None
 ) -> Outcome:
@@ -96,18 +112,32 @@ def deface(
     reference : Reference, optional
         An image of the same session that passed; one more way to fit.
     """
-    head = see_head(image.volume, image.voxel_mm, tools.network)
+    with ExitStack() as pools:
+        looks, fits, starts = (
+            pools.enter_context(ThreadPoolExecutor(threads)) for threads in _THREADS
+        )
+        coarse, grid, full = coarse_copy(image.shape, image.voxel_mm, image.layers)
+        before = looks.submit(look_before, coarse, grid)
+        work = _Work(image, tools, before, looks, fits, starts)
+        head = see_coarse_head(coarse, grid, full, tools.network)
+        return _best_attempt(work, head, settings, reference)
+
+
+def _best_attempt(
+    work: _Work, head: Head, settings: Settings, reference: Reference | None
+) -> Outcome:
+    template, network = work.tools.template, work.tools.network
     if reference is not None:
-        to_world = _to_world(image)
-        fit, head = registration.fit_by_reference(head, to_world, tools.template, reference)
-        return _attempt(image, head, [fit], tools, settings)
-    outcome = _attempt(image, head, [], tools, settings)
+        to_world = _to_world(work.image)
+        fit, head = registration.fit_by_reference(head, to_world, template, reference)
+        return _attempt(work, head, [fit], settings)
+    outcome = _attempt(work, head, [], settings)
     if not outcome.failed or gates.has_second_brain(head):
         return outcome
     # The contrast may be another than the network's; every gate is asked again, and two fits
     # must agree now.
     stricter = replace(settings, is_fast=False, limits=replace(settings.limits, needs_second=True))
-    again = _attempt(image, see_head_turned_to_t1(head, tools.network), [], tools, stricter)
+    again = _attempt(work, see_head_turned_to_t1(head, network), [], stricter)
     return outcome if again.failed else again
 
 
@@ -115,28 +145,26 @@ def _to_world(image: HeadImage) -> Matrix:
     return np.asarray(image.affine_ras @ np.diag([*(1 / np.array(image.voxel_mm)), 1.0]))
 
 
-def _attempt(
-    image: HeadImage, head: Head, fits: list[Fit], tools: Tools, settings: Settings
-) -> Outcome:
+def _attempt(work: _Work, head: Head, fits: list[Fit], settings: Settings) -> Outcome:
+    tools = work.tools
     judged = gates.judge_head(head)
     if not all(each.is_passed for each in judged):
-        return _refused(head, judged, fits)
+        return _refused(work, head, judged, fits)
     if head.is_brain_lent:
         # Fits by a lent brain bear nothing out: the one of the whole head must agree.
         settings = replace(
             settings, is_fast=False, limits=replace(settings.limits, needs_second=True)
         )
-        fits += _listed(fit_by_whole_head(head, tools.template))
+        fits += _listed(fit_by_whole_head(head, tools.template, work.starts.map))
     else:
-        fits += _own_fits(head, tools, settings)
+        fits += _own_fits(work, head, settings)
     if not settings.is_fast and not gates.is_borne_out(fits, settings.limits):
         # A third way, costly: only where the others leave a doubt.
         fits += _listed(registration.fit_by_niimath(head, tools.template, tools.scratch_dir))
     best, other = gates.choose(fits, settings.limits)
     if best is None:
         judged.append(_no_fit(fits, settings.limits))
-        return _refused(head, judged, fits)
-    judged += gates.judge_fit(head, tools.template, best, other, settings.limits)
+        return _refused(work, head, judged, fits)
     cut = cuts.plan_cut(head, tools.template, best.matrix, keep_nasion=settings.keep_nasion)
     planned = [cut]
     if other:
@@ -144,11 +172,14 @@ def _attempt(
             cuts.plan_cut(head, tools.template, other.matrix, keep_nasion=settings.keep_nasion)
         )
     has_face = gates.has_face(head, planned)
+    gone = cut.coarse & has_face
+    after = work.looks.submit(look_after, head.volume, head.grid, gone, work.before.result().level)
+    judged += gates.judge_fit(head, tools.template, best, other, settings.limits)
     if has_face:
         judge = (other or best).matrix
         judged += gates.judge_cut(head, tools.template, cut, judge, settings.limits)
-    found = _Found(head, tuple(judged), tuple(fits), best, cut, has_face=has_face)
-    return _finished(image, found, Reference(head, best, _to_world(image)))
+    found = _Found(head, tuple(judged), tuple(fits), best, cut, after, has_face=has_face)
+    return _finished(work, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,26 +189,25 @@ class _Found:
     fits: tuple[Fit, ...]
     best: Fit
     cut: cuts.Cut
+    after: Future[Look]
     has_face: bool
 
 
-def _finished(image: HeadImage, found: _Found, reference: Reference) -> Outcome:
-    head, judged = found.head, found.judged
+def _finished(work: _Work, found: _Found) -> Outcome:
+    image, head = work.image, found.head
     full = cuts.full_size(found.cut, head)
     if not found.has_face:
         full[:] = False
     removed = in_file_order(full, image)
     result = with_cut(image, removed)
-    after = np.where(found.cut.coarse & found.has_face, 0, head.volume).astype(np.float32)
-    level = renders.surface_level(head.volume)
-    seen_before, seen_after = (
-        renders.Surface(each, head.grid, level) for each in (head.volume, after)
-    )
-    sightings = load_detector().look(seen_before, seen_after)
+    bytes_gate = _bytes_gate(image, result, removed)
+    slices = renders.draw_slices(head.volume, found.cut.coarse & found.has_face, head.grid)
+    before, after = work.before.result(), found.after.result()
+    sightings = compared(before, after)
     judged = (
-        *judged,
+        *found.judged,
         *gates.judge_sightings(sightings, has_face=found.has_face),
-        _bytes_gate(image, result, removed),
+        bytes_gate,
     )
     is_safe = all(each.is_passed for each in judged)
     return Outcome(
@@ -188,15 +218,15 @@ def _finished(image: HeadImage, found: _Found, reference: Reference) -> Outcome:
         removed=float(full.mean()),
         result=result if is_safe else None,
         mask=mask_file(image, removed) if is_safe else None,
-        reference=reference if is_safe else None,
-        before=tuple(seen_before.files()),
-        after=tuple(seen_after.files()),
-        slices=renders.draw_slices(head.volume, found.cut.coarse & found.has_face, head.grid),
+        reference=Reference(head, found.best, _to_world(image)) if is_safe else None,
+        before=before.files,
+        after=after.files,
+        slices=slices,
         sightings=sightings,
     )
 
 
-def _refused(head: Head, judged: Sequence[Gate], fits: Sequence[Fit]) -> Outcome:
+def _refused(work: _Work, head: Head, judged: Sequence[Gate], fits: Sequence[Fit]) -> Outcome:
     return Outcome(
         gates=tuple(judged),
         fits=tuple(fits),
@@ -206,24 +236,24 @@ def _refused(head: Head, judged: Sequence[Gate], fits: Sequence[Fit]) -> Outcome
         result=None,
         mask=None,
         reference=None,
-        before=tuple(renders.draw_views(head.volume, head.grid)),
+        before=work.before.result().files,
         after=(),
         slices=renders.draw_slices(head.volume, head.brain, head.grid),
     )
 
 
-def _own_fits(head: Head, tools: Tools, settings: Settings) -> list[Fit]:
+def _own_fits(work: _Work, head: Head, settings: Settings) -> list[Fit]:
     """Fit by the brain and, at the same time, by the whole head."""
-    with ThreadPoolExecutor(1) as beside:
-        second = None if settings.is_fast else beside.submit(_whole_fit, head, tools)
-        first = registration.fit_by_brain(head, tools.template)
-        if settings.is_fast and first.dice < _FAST_DICE:
-            second = beside.submit(_whole_fit, head, tools)
-        return [first, *_listed(second.result() if second else None)]
+    template, spread = work.tools.template, work.starts.map
 
+    def begun() -> Future[Fit | None]:
+        return work.fits.submit(fit_by_whole_head, head, template, spread)
 
-def _whole_fit(head: Head, tools: Tools) -> Fit | None:
-    return fit_by_whole_head(head, tools.template)
+    second = None if settings.is_fast else begun()
+    first = registration.fit_by_brain(head, template, spread)
+    if settings.is_fast and first.dice < _FAST_DICE:
+        second = begun()
+    return [first, *_listed(second.result() if second else None)]
 
 
 def _listed(fit: Fit | None) -> list[Fit]:
@@ -259,12 +289,15 @@ def _bytes_gate(image: HeadImage, result: bytes, removed: NDArray[np.bool_]) -> 
         int(np.count_nonzero(before[part] != after[part]))
         for part in (slice(first), slice(last, None))
     )
+    # Voxels as whole numbers: those of floats that are no numbers would differ from themselves.
+    voxels = [each[first:last].view(f"u{size}") for each in (before, after)]
     kept = ~removed.ravel(order="F")
     for start in range(0, kept.size, _COMPARED_AT_ONCE):
-        end = min(start + _COMPARED_AT_ONCE, kept.size)
-        part = slice(first + start * size, first + end * size)
-        differs = (before[part] != after[part]).reshape(-1, size)
-        wrong += int(np.count_nonzero(differs[kept[start:end]]))
+        part = slice(start, start + _COMPARED_AT_ONCE)
+        differs = (voxels[0][part] != voxels[1][part]) & kept[part]
+        if differs.any():
+            pair = [each[part][differs].view(np.uint8) for each in voxels]
+            wrong += int(np.count_nonzero(pair[0] != pair[1]))
     return Gate(
         "bytes changed outside the cut",
         float(wrong),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,9 +88,26 @@ class Reference:
     to_world: Matrix
 
 
-def fit_by_brain(head: Head, template: Template) -> Fit:
+Turn = NDArray[np.float64]
+"""Shape (3,), in radians about the axes."""
+
+STARTS: tuple[Turn, ...] = (
+    np.zeros(3),
+    *(_TURN_RAD * np.eye(3)),
+    *(-_TURN_RAD * np.eye(3)),
+)
+"""Turns from which fits begin."""
+
+Tried = tuple[float, Matrix] | None
+"""What a start led to: the lower the figure the better; None where nothing overlapped."""
+
+Spread = Callable[[Callable[[Turn], Tried], Iterable[Turn]], Iterable[Tried]]
+"""As ``map``, over the starts of a fit; a pool's gives some of them to other threads."""
+
+
+def fit_by_brain(head: Head, template: Template, spread: Spread = map) -> Fit:
     """Fit by the brain's mask, then by mutual information."""
-    matrix = _fit_brains(head, template)
+    matrix = _fit_brains(head, template, spread)
     matrix = _refine(head, template, matrix)
     return Fit(BRAIN_FIT, matrix, brain_dice(head, template, matrix))
 
@@ -177,13 +195,14 @@ def brain_dice(head: Head, template: Template, matrix: Matrix) -> float:
 
 def information(head: Head, template: Template, matrix: Matrix) -> float:
     """Return the mutual information of template and head in and around the brain, in nats."""
-    volume = carry(head.volume, head.grid, template.head_grid, matrix, outside=np.nan)
-    near = ndimage.binary_dilation(template.brain, iterations=6) & np.isfinite(volume)
+    box, grid = template.brain_box
+    volume = carry(head.volume, head.grid, grid, matrix, outside=np.nan)
+    near = template.near_brain[box] & np.isfinite(volume)
     if int(near.sum()) < template.brain.sum() // 4:
         return 0.0
     pairs, _, _ = np.histogram2d(
         _stretched(volume[near]),
-        _stretched(template.head[near].astype(np.float64)),
+        _stretched(template.head[box][near].astype(np.float64)),
         bins=_HISTOGRAM_BINS,
     )
     joint = pairs / pairs.sum()
@@ -207,7 +226,7 @@ def turned(template: Template, matrix: Matrix) -> list[Matrix]:
     return found
 
 
-def _fit_brains(head: Head, template: Template) -> Matrix:
+def _fit_brains(head: Head, template: Template, spread: Spread) -> Matrix:
     fixed_grid = template.head_grid
     fixed = _distance_image(template.brain, fixed_grid)
     moving = _distance_image(head.brain, head.grid)
@@ -217,9 +236,8 @@ def _fit_brains(head: Head, template: Template) -> Matrix:
     ]
     template_ml = float(template.brain.sum()) * float(np.prod(fixed_grid.spacing_mm)) / 1000
     scale = float(np.clip((head.brain_ml / template_ml) ** (1 / 3), 0.7, 1.3))
-    turns = np.vstack([np.zeros(3), _TURN_RAD * np.eye(3), -_TURN_RAD * np.eye(3)])
-    tried = []
-    for turn in turns:
+
+    def tried(turn: Turn) -> Tried:
         start = sitk.Similarity3DTransform()
         start.SetCenter(centres[0].tolist())
         euler = sitk.Euler3DTransform()
@@ -229,16 +247,22 @@ def _fit_brains(head: Head, template: Template) -> Matrix:
         method = _least_squares(iterations=30, sampling=0.03)
         method.SetInitialTransform(start, inPlace=True)
         method.Execute(fixed, moving)
-        tried.append((method.GetMetricValue(), to_matrix(start)))
-    best = min(tried, key=lambda each: float(each[0]))[1]
+        return method.GetMetricValue(), to_matrix(start)
+
+    _, best = best_of(spread(tried, STARTS)) or (0.0, np.eye(4))
     return as_affine(_least_squares(iterations=60, sampling=0.15), fixed, moving, best)
+
+
+def best_of(tried: Iterable[Tried]) -> Tried:
+    """Return what the best start led to, the first of equals; None where none overlapped."""
+    return min(filter(None, tried), key=lambda each: each[0], default=None)
 
 
 def _refine(head: Head, template: Template, matrix: Matrix) -> Matrix:
     fixed_volume, fixed_grid = coarse(template.head.astype(np.float32), template.head_grid)
     moving_volume, moving_grid = coarse(head.volume, head.grid)
     method = information_method()
-    inside = carry(template.skull, template.field_grid, fixed_grid) > _HEAD_MARGIN_TENTHS
+    inside = carry(template.whole, template.field_grid, fixed_grid) > _HEAD_MARGIN_TENTHS
     method.SetMetricFixedMask(to_itk(inside, fixed_grid))
     fixed = to_itk(levelled(fixed_volume, fixed_grid.spacing_mm), fixed_grid)
     moving = to_itk(levelled(moving_volume, moving_grid.spacing_mm), moving_grid)
@@ -270,7 +294,7 @@ def information_method(
     sampling: float = 0.2, *, steps: int = 80, first_mm: float = 2.0, last_mm: float = 0.02
 ) -> sitk.ImageRegistrationMethod:
     """Return a search by Mattes' mutual information, in steps that shrink from first to last."""
-    method = sitk.ImageRegistrationMethod()
+    method = _search()
     method.SetMetricAsMattesMutualInformation(_HISTOGRAM_BINS)
     method.MetricUseMovingImageGradientFilterOff()
     method.MetricUseFixedImageGradientFilterOff()
@@ -282,8 +306,17 @@ def information_method(
     return method
 
 
-def _least_squares(iterations: int, sampling: float) -> sitk.ImageRegistrationMethod:
+def _search() -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
+    # Sums of several threads would differ, in the last digits, between machines; on grids as
+    # coarse as these one thread is hardly slower, and several searches run side by side.
+    method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)
+    return method
+
+
+def _least_squares(iterations: int, sampling: float) -> sitk.ImageRegistrationMethod:
+    method = _search()
     method.SetMetricAsMeanSquares()
     # Slopes where they are asked for: a picture of all of them costs more than the whole fit.
     method.MetricUseMovingImageGradientFilterOff()

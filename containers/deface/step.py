@@ -5,7 +5,10 @@ Not here: how one image is defaced (``pipeline``), which images show a face (``s
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +24,7 @@ from containers.contract import (
     ToolFailedError,
     UsageError,
 )
+from containers.deface.detector_process import detector_process
 from containers.deface.dicom_run import DicomResult, deface_dicom, find_dicom
 from containers.deface.gates import NORMAL, STRICT
 from containers.deface.images import write_file
@@ -41,6 +45,7 @@ _TOOLS = (
     "niimath",
     "onnxruntime",
     "dlib-bin",
+    "isal",
     "numpy",
     "scipy",
     "nibabel",
@@ -48,6 +53,8 @@ _TOOLS = (
 )
 _LIMITS = {"normal": NORMAL, "strict": STRICT}
 _FORMATS = ("auto", "nifti", "dicom", "both")
+_MOST_HEAPS = -8
+"""M_ARENA_MAX of glibc's mallopt(3)."""
 
 
 @dataclass(slots=True)
@@ -86,8 +93,11 @@ def run(step_input: StepInput) -> StepReport:
         keep_nasion=bool(parameters.get("keep-nasion")),
         is_fast=bool(parameters.get("fast")),
     )
+    _share_one_heap()
     found, dicom = _inputs(step_input)
     finished = _Run({}, {}, {}, [], {}, {}, DicomResult())
+    # Asked much later, when it has read its weights.
+    detector_process()
     tools = _tools(step_input.scratch_dir)
     if dicom:
         finished.dicom = deface_dicom(
@@ -116,6 +126,14 @@ def run(step_input: StepInput) -> StepReport:
         },
         exit_code=ExitCode.UNSAFE_OUTPUT if must_withhold else ExitCode.DONE,
     )
+
+
+def _share_one_heap() -> None:
+    """Have all threads take their memory from one heap: each heap keeps what it once gave."""
+    if sys.platform == "linux":
+        # Another C library than glibc has no such heaps.
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).mallopt(_MOST_HEAPS, 1)
 
 
 def _inputs(step_input: StepInput) -> tuple[list[Found], list[Path]]:
@@ -175,7 +193,8 @@ def _refuse_if_nothing_is_to_be_defaced(found: list[Found], finished: _Run) -> N
 
 def _tools(scratch_dir: Path) -> Tools:
     try:
-        network = BrainMaskNetwork()
+        # One thread, as the look before the cut takes the other.
+        network = BrainMaskNetwork(threads=1)
     except BrainMaskError as error:
         raise ToolFailedError(str(error)) from error
     return Tools(load_template(), network, scratch_dir)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from containers.contract import ToolFailedError
 
@@ -31,7 +33,10 @@ class Grid:
     origin_mm: tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+_NEAR_VOXELS = 6
+
+
+@dataclass(frozen=True)
 class Template:
     """The average head.
 
@@ -58,6 +63,37 @@ class Template:
     skull: NDArray[np.int8]
     nasion_mm: tuple[float, float, float]
     nasion_radius_mm: float
+
+    @cached_property
+    def parts(self) -> NDArray[np.int8]:
+        """Return face and ears in one, first axis fastest."""
+        return np.asfortranarray(np.maximum(self.face, self.ears))
+
+    @cached_property
+    def whole(self) -> NDArray[np.int8]:
+        """Return ``skull``, first axis fastest."""
+        return np.asfortranarray(self.skull)
+
+    @cached_property
+    def near_brain(self) -> NDArray[np.bool_]:
+        """Return the brain with 12 mm around it."""
+        return np.asarray(ndimage.binary_dilation(self.brain, iterations=_NEAR_VOXELS))
+
+    @cached_property
+    def brain_box(self) -> tuple[tuple[slice, slice, slice], Grid]:
+        """Return where in the average ``near_brain`` lies, and the grid of that part."""
+        right, front, up = (
+            slice(int(each.min()), int(each.max()) + 1) for each in np.nonzero(self.near_brain)
+        )
+        box = right, front, up
+        shape = self.near_brain[box].shape
+        start = [
+            origin + side.start * step
+            for origin, side, step in zip(
+                self.head_grid.origin_mm, box, self.head_grid.spacing_mm, strict=True
+            )
+        ]
+        return box, Grid(shape, self.head_grid.spacing_mm, (start[0], start[1], start[2]))
 
 
 def load_template() -> Template:

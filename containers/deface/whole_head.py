@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 from containers.deface.grids import Matrix, inverse, to_itk, to_matrix
 from containers.deface.head import Head
 from containers.deface.registration import (
+    STARTS,
     Fit,
+    Spread,
+    Tried,
+    Turn,
     as_affine,
+    best_of,
     brain_dice,
     coarse,
     information_method,
@@ -27,8 +32,6 @@ from containers.deface.template import Field, Grid, Template
 WHOLE_FIT = "whole head"
 
 _TRY_MM, _FIT_MM = 8.0, 4.0
-_TURN_RAD = 0.35
-"""Of the starts besides the straight one: 20 degrees either way about each axis."""
 _UPPER_MM = 110.0
 """Of the head below its crown: its middle is that of the brain, but for the height."""
 _BELOW_CROWN_MM = 70.0
@@ -40,15 +43,15 @@ _TRY_STEPS, _TRY_SAMPLING = 25, 1.0
 _FIT_SAMPLING = 0.3
 
 
-def fit_by_whole_head(head: Head, template: Template) -> Fit | None:
+def fit_by_whole_head(head: Head, template: Template, spread: Spread = map) -> Fit | None:
     """Fit by mutual information from the crown of the head; None where nothing overlaps."""
     here = _crown(head.tissue, head.grid)
     there = _crown(template.head > _TEMPLATE_TISSUE, template.head_grid)
     average = template.head.astype(np.float32)
     fixed = _picture(head.volume, head.grid, _TRY_MM)
     moving = _picture(average, template.head_grid, _TRY_MM)
-    tried = []
-    for turn in np.vstack([np.zeros(3), _TURN_RAD * np.eye(3), -_TURN_RAD * np.eye(3)]):
+
+    def tried(turn: Turn) -> Tried:
         start = sitk.Similarity3DTransform()
         start.SetCenter(here.tolist())
         euler = sitk.Euler3DTransform()
@@ -61,16 +64,17 @@ def fit_by_whole_head(head: Head, template: Template) -> Fit | None:
             method.Execute(fixed, moving)
         except RuntimeError:
             # This start has too little overlap to measure; the others decide.
-            continue
-        tried.append((float(method.GetMetricValue()), to_matrix(start)))
-    if not tried:
+            return None
+        return float(method.GetMetricValue()), to_matrix(start)
+
+    found = best_of(spread(tried, STARTS))
+    if found is None:
         return None
-    best = min(tried, key=lambda each: each[0])[1]
     matrix = as_affine(
         information_method(_FIT_SAMPLING),
         _picture(head.volume, head.grid, _FIT_MM),
         _picture(average, template.head_grid, _FIT_MM),
-        best,
+        found[1],
     )
     if abs(np.linalg.det(matrix[:3, :3])) < np.finfo(float).eps:
         return None

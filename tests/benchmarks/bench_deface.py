@@ -29,6 +29,7 @@ import niimath
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name its own documentation uses
 
+from containers.deface.detector_process import detector_process
 from containers.deface.gates import NORMAL
 from containers.deface.images import read_head_image, write_file
 from containers.deface.pipeline import Settings, Tools, deface
@@ -77,6 +78,8 @@ def _own(task: Task, name: str, *, is_fast: bool) -> None:
     if outcome.result is None:
         raise SystemExit("the head was refused")
     write_file(task.result(name), outcome.result)
+    # So that its processor time counts.
+    detector_process().end()
 
 
 def _niimath(task: Task, average: Path, keep: Path) -> None:
