@@ -31,8 +31,10 @@ _STRETCH = (0.6, 1.5)
 _DEEP_MM = 4.0
 _SURE_BRAIN_MM = 5.0
 _FEWEST_POINTS = 40
-_EDGE_VOXELS = 2
+_EDGE_MM = 4.0
 _FOLD_FROM_BRAIN_MM = 20.0
+_STRAY_NAME = "tissue outside the head (ml)"
+_FOLDED_NAME = "head that goes on at the opposite edge (mm2)"
 _NO_FACE_ML = 4.0
 """Less than half a nose."""
 
@@ -219,7 +221,7 @@ def judge_cut(
             "brain was found where the face should be, so one of the two is wrong",
         ),
         Gate(
-            "tissue outside the head (ml)",
+            _STRAY_NAME,
             stray_ml,
             f"at most {MOST_STRAY_ML:.0f}",
             stray_ml <= MOST_STRAY_ML,
@@ -258,6 +260,11 @@ def judge_sightings(sightings: Sightings, *, has_face: bool) -> list[Gate]:
             "a face detector still finds a face",
         )
     ]
+
+
+def may_be_folded(failed: Sequence[Gate]) -> bool:
+    """Return whether nothing failed but what a folded image fails, too."""
+    return bool(failed) and {each.name for each in failed} <= {_STRAY_NAME, _FOLDED_NAME}
 
 
 def has_face(head: Head, cuts: Sequence[Cut]) -> bool:
@@ -305,7 +312,7 @@ def _fold_gate(head: Head, cut: Cut) -> Gate:
     face = head.tissue & cut.shell
     folded = max(_shared_area_mm2(head, 1, kept, own), _shared_area_mm2(head, 2, face, kept))
     return Gate(
-        "head that goes on at the opposite edge (mm2)",
+        _FOLDED_NAME,
         folded,
         f"at most {MOST_FOLDED_MM2:.0f}",
         folded <= MOST_FOLDED_MM2,
@@ -317,8 +324,9 @@ def _shared_area_mm2(
     head: Head, axis: int, first: NDArray[np.bool_], second: NDArray[np.bool_]
 ) -> float:
     """Return where ``first`` at an axis' beginning meets ``second`` at its end, in mm2."""
-    begins = np.moveaxis(first, axis, 0)[:_EDGE_VOXELS].any(axis=0)
-    ends = np.moveaxis(second, axis, 0)[-_EDGE_VOXELS:].any(axis=0)
+    planes = max(1, round(_EDGE_MM / head.grid.spacing_mm[axis]))
+    begins = np.moveaxis(first, axis, 0)[:planes].any(axis=0)
+    ends = np.moveaxis(second, axis, 0)[-planes:].any(axis=0)
     area = float(np.prod([step for at, step in enumerate(head.grid.spacing_mm) if at != axis]))
     return float((begins & ndimage.binary_dilation(ends)).sum()) * area
 

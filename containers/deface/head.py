@@ -17,7 +17,7 @@ from containers.deface.grids import distance_outside, factors_for, is_within, re
 from containers.deface.template import Field, Grid
 from qc.brain_mask import BrainMaskNetwork, main_body
 
-_WORKING_MM = 2.0
+WORKING_MM = 2.0
 _LAYERS_AT_ONCE = 8
 """Of the coarse copy."""
 _NOISE_SIGMAS = 5.0
@@ -95,7 +95,7 @@ def coarse_copy(
         Gives some layers of the image; all at once would be the step's largest array.
     """
     full = Grid(shape, voxel_mm, (0.0, 0.0, 0.0))
-    factors = factors_for(full, _WORKING_MM)
+    factors = factors_for(full, WORKING_MM)
     count = factors[2] * _LAYERS_AT_ONCE
     parts = [
         reduced(layers(slice(first, first + count)), full, factors)

@@ -24,6 +24,7 @@ from containers.deface.images import HeadImage, in_file_order, mask_file, with_c
 from containers.deface.looks import Look, compared, look_after, look_before
 from containers.deface.registration import Fit, Reference
 from containers.deface.template import Template
+from containers.deface.unfolding import Unfolding, unfold
 from containers.deface.whole_head import fit_by_whole_head
 from qc.brain_mask import BrainMaskNetwork
 
@@ -100,6 +101,7 @@ class _Work:
     looks: ThreadPoolExecutor
     fits: ThreadPoolExecutor
     starts: ThreadPoolExecutor
+    unfolding: Unfolding | None = None
 
 
 def deface(
@@ -138,7 +140,28 @@ def _best_attempt(
     # must agree now.
     stricter = replace(settings, is_fast=False, limits=replace(settings.limits, needs_second=True))
     again = _attempt(work, see_head_turned_to_t1(head, network), [], stricter)
-    return outcome if again.failed else again
+    if not again.failed:
+        return again
+    unfolded = _attempt_unfolded(work, head, outcome, stricter)
+    return outcome if unfolded is None or unfolded.failed else unfolded
+
+
+def _attempt_unfolded(
+    work: _Work, head: Head, plain: Outcome, settings: Settings
+) -> Outcome | None:
+    """Deface an image whose face goes on behind its opposite edge; None if that is not it."""
+    if not gates.may_be_folded(plain.failed):
+        return None
+    image, tools = work.image, work.tools
+    fit = next(each for each in plain.fits if each.name == plain.chosen)
+    cut = cuts.plan_cut(head, tools.template, fit.matrix, keep_nasion=settings.keep_nasion)
+    unfolding = unfold(head, cut)
+    coarse, grid, full = coarse_copy(
+        image.shape, image.voxel_mm, lambda heights: unfolding.turned(image.layers(heights))
+    )
+    before = work.looks.submit(look_before, coarse, grid)
+    seen = see_coarse_head(coarse, grid, full, tools.network)
+    return _attempt(replace(work, before=before, unfolding=unfolding), seen, [], settings)
 
 
 def _to_world(image: HeadImage) -> Matrix:
@@ -171,6 +194,8 @@ def _attempt(work: _Work, head: Head, fits: list[Fit], settings: Settings) -> Ou
         planned.append(
             cuts.plan_cut(head, tools.template, other.matrix, keep_nasion=settings.keep_nasion)
         )
+    if work.unfolding is not None:
+        cut = work.unfolding.joined(cut, head)
     has_face = gates.has_face(head, planned)
     gone = cut.coarse & has_face
     after = work.looks.submit(look_after, head.volume, head.grid, gone, work.before.result().level)
@@ -195,7 +220,10 @@ class _Found:
 
 def _finished(work: _Work, found: _Found) -> Outcome:
     image, head = work.image, found.head
-    full = cuts.full_size(found.cut, head)
+    full, to_world, used = cuts.full_size(found.cut, head), _to_world(image), found.best.name
+    if work.unfolding is not None:
+        full = work.unfolding.back(full)
+        to_world, used = to_world @ work.unfolding.moved(image), f"{used}, unfolded"
     if not found.has_face:
         full[:] = False
     removed = in_file_order(full, image)
@@ -213,12 +241,12 @@ def _finished(work: _Work, found: _Found) -> Outcome:
     return Outcome(
         gates=judged,
         fits=found.fits,
-        chosen=found.best.name,
+        chosen=used,
         has_face=found.has_face,
         removed=float(full.mean()),
         result=result if is_safe else None,
         mask=mask_file(image, removed) if is_safe else None,
-        reference=Reference(head, found.best, _to_world(image)) if is_safe else None,
+        reference=Reference(head, found.best, to_world) if is_safe else None,
         before=before.files,
         after=after.files,
         slices=slices,
