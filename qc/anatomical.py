@@ -21,8 +21,9 @@ from qc.bias import clip_intensities, shading
 from qc.functional import Measured, take_fwhm
 from qc.images import Image, Mask, Volume, array_sha256
 from qc.measure import Measures, UndefinedMeasureError
+from qc.tissues_with_maps import classify_with_priors
 
-PIPELINE = "winqc-anat/2"
+PIPELINE = "winqc-anat/3"
 HEAD_PIPELINE = "winqc-head/2"
 """Of images without a brain mask: nothing is clipped or corrected in them."""
 _STATISTICS = ("mean", "median", "p05", "p95", "stdv", "mad", "k", "n")
@@ -129,8 +130,7 @@ def _prepared(
         plain = corrected
     else:
         plain = _without_outliers(corrected, fit.shares[2])
-        spacing_mm = float(np.mean(image.voxel_mm))
-        shares = tissues.classify_with_priors(plain, brain, fit.shares, spacing_mm)
+        shares = classify_with_priors(plain, brain, fit.shares, image.voxel_mm)
     head = air.head_of(plain, brain, image.voxel_mm)
     hat = ~head if fit is None else air.hat_of(head, fit.matrix, image.affine_ras)
     corrected *= np.float32(_WHITE / _white_median(corrected, shares["wm"]))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from qc.images import Mask, Volume
 from qc.measure import UndefinedMeasureError
+from qc.threads import one_thread
 
 _DARKEST, _BRIGHTEST = 10.0, 99.9
 """Percentiles of the denoised signal between which the image is clipped."""
@@ -92,8 +93,9 @@ def shading(
     method.SetMaximumNumberOfIterations(_ROUNDS)
     method.SetConvergenceThreshold(0.0)
     try:
-        method.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
-        logarithm = sitk.GetArrayFromImage(method.GetLogBiasFieldAsImage(image))
+        with one_thread():
+            method.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
+            logarithm = sitk.GetArrayFromImage(method.GetLogBiasFieldAsImage(image))
     except RuntimeError as error:
         # The library's text holds places in its source.
         raise UndefinedMeasureError("No shading could be found in the brain.") from error

@@ -46,9 +46,10 @@ fber | - | higher | energy inside the mask over that in the air
 fwhm_x fwhm_y fwhm_z fwhm_avg | voxels | lower | smoothness; noise lowers it
 snr | - | higher | median over spread inside the mask; hardly sees noise, and blur raises it
 dummy_trs | volumes | lower | volumes at the start that are not yet steady
-fd_mean fd_max | mm | lower | framewise displacement: motion from volume to volume
+fd_mean | mm | lower | mean framewise displacement: motion from volume to volume
+fd_max | mm | lower | largest framewise displacement
 fd_num | volumes | lower | volumes with a displacement above 0.2 mm
-fd_perc | % | lower | their share
+fd_perc | % | lower | share of volumes with a displacement above 0.2 mm
 tsnr | - | higher | median of mean over spread in time
 dvars_std dvars_vstd | - | lower | change from volume to volume over what noise would give
 dvars_nstd | 1/1000 | lower | change from volume to volume, of the median signal
@@ -84,7 +85,7 @@ slice_z_slice kspace_z_slice slice_dropout_slice | slice, from 0 | none | where 
 motion_range | mm | lower | farthest from the median position, on a sphere of 50 mm
 unaligned_num | volumes | lower | volumes that could not be aligned
 dvars_nstd_max | 1/1000 | lower | the largest change from one volume to the next
-dvars_peak_ratio | - | lower | that change over the median change: shows a single bad volume
+dvars_peak_ratio | - | lower | largest change from one volume to the next over the median change: shows a single bad volume
 drift | - | zero | change of the mean signal along a straight line over the run
 slice_z_max | - | lower | farthest that a slice's mean signal is from its course (robust z)
 slice_z_num | slices | lower | slices in time beyond 10
@@ -93,17 +94,17 @@ kspace_z_num | slices | lower | slices in time beyond 20
 b0_num | volumes | none | volumes without diffusion weighting
 shells_num | - | none | different b-values above 50 s/mm2
 directions_num | volumes | none | volumes with diffusion weighting
-b0_sigma | image's | lower | noise between b = 0 volumes
-b0_snr | - | higher | median of the mean b = 0 volume over that noise
+b0_sigma | image's own | lower | noise between b = 0 volumes
+b0_snr | - | higher | median of the mean b = 0 volume over the noise between such volumes
 b0_motion_mean b0_motion_max | mm | lower | displacement from one b = 0 volume to the next
 shell_motion_mean shell_motion_max | mm | lower | displacement from one volume of a shell to the next
 slice_dropout_max | - | lower | largest share of its signal that a slice has lost
 slice_dropout_num | slices | lower | slices that have lost more than 15 %
 cnr_min | - | higher | contrast of directions over noise, of the worst shell
 neighbour_correlation | - | higher | correlation with the volume of the nearest direction
-noise_sigma | image's | lower | noise inside the head, from second differences; texture raises it
-head_snr | - | higher | median of the head over that noise
-air_sigma | image's | lower | noise in the air, as the spread of its real part
+noise_sigma | image's own | lower | noise inside the head, from second differences; texture raises it
+head_snr | - | higher | median of the head over the noise inside it
+air_sigma | image's own | lower | noise in the air, as the spread of its real part
 raw_efc | - | lower | entropy focus criterion of the image as it is: ghosts, blur and noise raise it
 raw_fber | - | higher | energy of the head over that in the air, before anything is clipped
 raw_snrd_csf raw_snrd_gm raw_snrd_wm raw_snrd_total | - | higher | median of a tissue over the noise of the air, before anything is clipped
@@ -112,7 +113,7 @@ channels_num | channels | none | channels of the kind that was measured
 duration | s | none | length of the recording
 sampling_rate | Hz | none | samples in a second
 bad_channels_num | channels | lower | channels that are bad by any of the four criteria
-bad_channels_perc | % | lower | their share
+bad_channels_perc | % | lower | share of channels that are bad by any of the four criteria
 bad_flat_num | channels | lower | channels without any change in more than 1 % of the seconds
 bad_deviation_num | channels | lower | channels whose amplitude is unlike the others' (5 robust z)
 bad_noise_num | channels | lower | channels with much above 50 Hz (5 robust z)

@@ -5,7 +5,6 @@ Own names where no formula of MRIQC is followed. Not here: reading b-values from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,13 +17,11 @@ from qc.functional import Measured, take_fwhm
 from qc.images import Image, Mask, Volume, array_sha256
 from qc.measure import Measures, UndefinedMeasureError
 from qc.registration import displacement_mm, make_reference, register
+from qc.shells import Shell, find_shells, lack_direction, reason_against
 
 PIPELINE = "winqc-dwi/1"
-B0_LIMIT = 50.0
-"""Up to this b-value (s/mm^2) a volume counts as b = 0, as in MRIQC."""
 DROPOUT_SHARE = 0.15
 """Slices that have lost more than this share of their signal are counted."""
-_SHELL_WIDTH = 100.0
 _COEFFICIENTS = 6
 _FEWEST_DIRECTIONS = 12
 _FEWEST_SLICE_VOXELS = 20
@@ -36,40 +33,11 @@ _NAMES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
-    """The volumes of one b-value (s/mm^2), by their indices."""
-
-    b_value: int
-    frames: NDArray[np.intp]
-
-
-def find_shells(b_values: NDArray[np.float64]) -> tuple[Shell, ...]:
-    """Group volumes by b-value, b = 0 first.
-
-    Values up to 50 are b = 0; others belong together as long as neighbours in size differ by
-    less than 100 s/mm^2.
-    """
-    order = np.argsort(b_values, kind="stable")
-    groups: list[list[int]] = []
-    for frame in order:
-        value = float(b_values[frame])
-        last = float(b_values[groups[-1][-1]]) if groups else -np.inf
-        together = value <= B0_LIMIT or (last > B0_LIMIT and value - last < _SHELL_WIDTH)
-        if groups and together:
-            groups[-1].append(int(frame))
-        else:
-            groups.append([int(frame)])
-    shells = []
-    for group in groups:
-        frames = np.array(sorted(group), dtype=np.intp)
-        typical = float(np.median(b_values[frames]))
-        shells.append(Shell(0 if typical <= B0_LIMIT else int(round(typical, -1)), frames))
-    return tuple(shells)
-
-
 def measure_diffusion(
-    image: Image, b_values: NDArray[np.float64] | None, directions: NDArray[np.float64] | None
+    image: Image,
+    b_values: NDArray[np.float64] | None,
+    directions: NDArray[np.float64] | None,
+    reason: str = "There are no b-values for it.",
 ) -> Measured:
     """Measure a diffusion series.
 
@@ -77,18 +45,28 @@ def measure_diffusion(
     ----------
     b_values : ndarray, shape (T,), in s/mm^2, or None
     directions : ndarray, shape (T, 3), unit vectors, or None
-        None, or a length other than the image's, leaves what needs them without a value.
+        None, or a length other than the image's, leaves what needs them without a value; so do
+        directions of length 0 of volumes that are weighted.
+    reason : str
+        Why ``b_values`` is None, as a sentence.
     """
     found = Measured(notes=list(image.notes))
     data = image.data if image.data.ndim == 4 else image.data[..., None]  # noqa: PLR2004 - time
     _sizes(found.measures, image, data.shape[3])
-    if b_values is None or len(b_values) != data.shape[3]:
-        reason = "There are no b-values for it, or not one for each volume."
+    reason = reason_against(b_values, data.shape[3]) or (reason if b_values is None else "")
+    if b_values is None or reason:
         found.measures.refuse((*_NAMES, "b0_num", "shells_num", "directions_num"), reason)
-        found.notes.append(reason)
+        found.notes.append(f"Hardly anything is measured. {reason}")
+        # A picture is worth having all the same.
+        found.mean = np.maximum(data.mean(axis=3, dtype=np.float64), 0).astype(np.float32)
         return found
     if directions is not None and directions.shape != (data.shape[3], 3):
-        found.notes.append("There is not one direction for each volume; they are not used.")
+        found.notes.append(
+            f"It has {data.shape[3]} volumes and {len(directions)} directions; they are not used."
+        )
+        directions = None
+    elif directions is not None and lack_direction(directions, b_values):
+        found.notes.append("Weighted volumes have directions of length 0; none is used.")
         directions = None
     shells = find_shells(b_values)
     b0 = shells[0].frames if shells[0].b_value == 0 else np.array([], dtype=np.intp)

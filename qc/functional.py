@@ -19,6 +19,7 @@ from qc.registration import Reference, make_reference, register, resample_at
 PIPELINE = "winqc-bold/1"
 _CANDIDATES = 15
 _DILATION_MM = 6.0
+_FEWEST_FOR_SPREAD = 8
 _DVARS_NAMES = ("dvars_std", "dvars_nstd", "dvars_vstd")
 _FWHM_NAMES = ("fwhm_x", "fwhm_y", "fwhm_z")
 _SLICE_NAMES = ("slice_z_max", "slice_z_num", "slice_z_slice", "slice_z_frame")
@@ -102,7 +103,7 @@ def _sizes(measures: Measures, image: Image, frames: int) -> None:
         measures.take(f"spacing_{name}", lambda axis=axis: image.voxel_mm[axis])  # type: ignore[misc]  # binds the loop's
     measures.take("size_t", lambda: frames)
     if image.repetition_s is None:
-        measures.refuse(("spacing_tr",), "The header has no time between volumes.")
+        measures.refuse(("spacing_tr",), "The header has no time between volumes that can be.")
     else:
         repetition_s = image.repetition_s
         measures.take("spacing_tr", lambda: repetition_s)
@@ -277,9 +278,14 @@ def _temporal(found: Measured, aligned: NDArray[np.float32], dummies: int) -> No
     except UndefinedMeasureError as error:
         measures.refuse((*_DVARS_NAMES, *_PEAK_NAMES), str(error))
         return
-    measures.take("dvars_std", lambda: float(changes.std.mean()))
     measures.take("dvars_nstd", lambda: float(changes.nstd.mean()))
-    measures.take("dvars_vstd", lambda: float(changes.vstd.mean()))
+    if aligned.shape[1] < _FEWEST_FOR_SPREAD:
+        # Quartiles of four volumes may lie anywhere, and vstd then be a hundred thousand.
+        reason = f"Quartiles over time need at least {_FEWEST_FOR_SPREAD} steady volumes."
+        measures.refuse(("dvars_std", "dvars_vstd"), reason)
+    else:
+        measures.take("dvars_std", lambda: float(changes.std.mean()))
+        measures.take("dvars_vstd", lambda: float(changes.vstd.mean()))
     measures.take("dvars_nstd_max", lambda: float(changes.nstd.max()))
     measures.take("dvars_peak_ratio", lambda: spikes.peak_ratio(changes.nstd))
     measures.take("dvars_peak_frame", lambda: int(changes.nstd.argmax()) + 1 + dummies)

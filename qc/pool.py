@@ -31,6 +31,10 @@ class UnknownRecordError(ValueError):
     """A record is neither MRIQC's nor winqc's; the message says what is wrong."""
 
 
+class OtherJsonError(UnknownRecordError):
+    """It is JSON of another kind: a sidecar, a step's report; nothing that should be a record."""
+
+
 class CannotPoolError(ValueError):
     """Rows of different software, major version, pipeline or kind, or of one name."""
 
@@ -110,24 +114,28 @@ def read_record(name: str, text: str | bytes) -> Row:
 
     Raises
     ------
+    OtherJsonError
+        It is sound JSON that has neither of the two objects that make a record.
     UnknownRecordError
-        It is none of these.
+        It is truncated, damaged, or a record of neither program.
     """
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UnknownRecordError("The record is no JSON.") from error
-    if not isinstance(record, dict):
-        raise UnknownRecordError("The record is no JSON object.")
+    record = _parsed(text)
+    if not isinstance(record, dict) or not {"provenance", "bids_meta"} & record.keys():
+        raise OtherJsonError("It is JSON, but no record of image quality.")
     provenance, meta = record.get("provenance"), record.get("bids_meta")
-    if not isinstance(provenance, dict) or not isinstance(meta, dict):
-        raise UnknownRecordError("The record has no provenance or no bids_meta: not MRIQC's.")
+    if not isinstance(provenance, dict):
+        raise UnknownRecordError("The record has no provenance: nobody knows what measured it.")
+    if not isinstance(meta, dict):
+        raise UnknownRecordError("The record has no bids_meta: nobody knows what was measured.")
     software = SOFTWARE_NAMES.get(str(provenance.get("software", "")).lower())
     modality, version = meta.get("modality"), provenance.get("version")
-    if software is None or not isinstance(version, str) or not isinstance(modality, str):
+    if software is None:
         raise UnknownRecordError(
-            "The record does not say which software, version and modality it is of."
+            "The record's provenance names no software that is known: winqc, mriqc or "
+            "mriqc-substituted."
         )
+    if not isinstance(version, str) or not isinstance(modality, str):
+        raise UnknownRecordError("The record does not say which version or modality it is of.")
     values = {
         key: _number(value)
         for key, value in record.items()
@@ -148,6 +156,29 @@ def read_record(name: str, text: str | bytes) -> Row:
         values=MappingProxyType(values),
         input_sha256=str(provenance.get("input_sha256", "")),
     )
+
+
+def _parsed(text: str | bytes) -> object:
+    """Return the content of JSON.
+
+    Raises
+    ------
+    UnknownRecordError
+        It is none; the message says whether its end is missing.
+    """
+    if not text.strip():
+        raise UnknownRecordError("The file is empty.")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        is_short = error.pos >= len(error.doc.rstrip()) or "Unterminated string" in error.msg
+        raise UnknownRecordError(
+            "The file is truncated: its JSON ends in the middle. Make it again."
+            if is_short
+            else f"The file is damaged: line {error.lineno} is no JSON. Make it again."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UnknownRecordError("The file is no JSON that can be read.") from error
 
 
 def pool(rows: Iterable[Row]) -> Table:

@@ -1,13 +1,7 @@
-"""Parts a brain into CSF, grey and white matter, and measures of those parts.
+"""Parts a brain into CSF, grey and white matter by intensity alone, and measures of those parts.
 
-With maps of where each tissue is likely: a mixture of three normal distributions, weighed with
-those maps and with the neighbours' classes, as ANTs' Atropos does it in MRIQC. Without maps: the
-same mixture on the histogram alone. Not here: finding the brain, the maps (``atlas``).
-
-References
-----------
-B. Avants et al., An open source multivariate framework for n-tissue segmentation, Neuroinformatics
-9(4):381-400, 2011.
+A mixture of three normal distributions on the histogram. Not here: finding the brain, brains with
+maps of where each tissue is likely (``tissues_with_maps``).
 """
 
 from __future__ import annotations
@@ -16,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from qc.images import Mask
 from qc.measure import UndefinedMeasureError
@@ -33,15 +26,6 @@ _FEWEST_PEAK_DISTANCE = 0.5
 _LEAST_SHARE = 1e-3
 _LEAST_WEIGHT = 0.01
 _CLEARLY_APART = 2.0
-_PRIOR_WEIGHT = 0.1
-_NEIGHBOUR_WEIGHT = 0.01
-_NEIGHBOUR_STEP = 2**-0.5
-"""Neighbours across a face, an edge, a corner weigh 1, .71 and .5 over the distance of voxels."""
-_FEWEST_OF_A_TISSUE = 50
-_PRIOR_ROUNDS = 5
-_STILL_SUM = 1e-3
-_LEAST_CHANCE = 1e-10
-"""Below it Atropos takes no likelihood and no prior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,101 +81,6 @@ def is_clear(volume: NDArray[np.floating], brain: Mask) -> bool:
     mixture = fit_mixture(volume[brain].astype(np.float64))
     apart = np.diff(mixture.means) / (mixture.sigmas[1:] + mixture.sigmas[:-1])
     return bool((apart > _CLEARLY_APART).all() and (mixture.weights > _LEAST_WEIGHT).all())
-
-
-def classify_with_priors(
-    volume: NDArray[np.floating], brain: Mask, priors: NDArray[np.floating], spacing_mm: float
-) -> Shares:
-    """Return the share of each tissue in each voxel of a brain, with maps of where to expect it.
-
-    At most six rounds of expectation and maximisation from the maps' own classes, with MRIQC's
-    settings of Atropos: maps to the power 0.1, neighbours with a weight of 0.01. Contrast does
-    not matter: the maps say which class is which.
-
-    Parameters
-    ----------
-    priors : ndarray, shape (3, X, Y, Z)
-        For CSF, grey and white matter, 0 to 1.
-    spacing_mm : float
-        Mean distance of voxels.
-
-    Raises
-    ------
-    UndefinedMeasureError
-        The mask is too small, or one of the tissues is found nowhere.
-    """
-    inside = volume[brain].astype(np.float64)
-    expected = np.maximum(priors[:, brain].astype(np.float64), 0)
-    whole = expected.sum(axis=0)
-    expected = np.divide(expected, whole, out=np.zeros_like(expected), where=whole > 0)
-    labels = np.where(whole > 0, expected.argmax(axis=0), -1)
-    chances = np.where(labels == np.arange(3)[:, None], expected, 0.0)
-    sizes = np.array([np.count_nonzero(labels == row) for row in range(3)])
-    if inside.size < 1000 or (sizes < _FEWEST_OF_A_TISSUE).any():  # noqa: PLR2004 - as in classify
-        raise UndefinedMeasureError("The maps of tissues do not reach into the brain.")
-    weights = sizes / sizes.sum()
-    reached = [0.0]
-    # Atropos estimates once more after its last round, from the parameters of that round.
-    for number in range(_PRIOR_ROUNDS + 1):
-        is_last = number == _PRIOR_ROUNDS or (number > 1 and reached[-1] - reached[-2] < _STILL_SUM)
-        likely = _likelihoods(inside, chances)
-        chances = _weighed(likely, weights, expected, _neighbours(labels, brain) / spacing_mm)
-        labels = chances.argmax(axis=0)
-        weights = chances.sum(axis=1) / inside.size
-        reached.append(float(chances.max(axis=0).mean()))
-        if is_last:
-            break
-    if (np.bincount(labels, minlength=3) < _FEWEST_OF_A_TISSUE).any():
-        raise UndefinedMeasureError("A tissue was found nowhere in the brain.")
-    found: Shares = {}
-    for name, row in zip(TISSUES, chances, strict=True):
-        found[name] = np.zeros(volume.shape, dtype=np.float64)
-        found[name][brain] = row
-    return found
-
-
-def _likelihoods(values: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
-    sizes = np.maximum(chances.sum(axis=1), _LEAST_CHANCE)
-    means = (chances @ values) / sizes
-    likely = np.empty_like(chances)
-    for row, (mean, size) in enumerate(zip(means, sizes, strict=True)):
-        variance = float(chances[row] @ (values - mean) ** 2 / size)
-        # A class must not shrink to a single grey level.
-        variance = max(variance, 1e-6 * max(1.0, mean**2))
-        likely[row] = np.exp(-0.5 * (values - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
-    return np.maximum(likely, _LEAST_CHANCE)
-
-
-def _weighed(
-    likely: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    neighbours: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    spatial = weights[:, None] * expected
-    whole = spatial.sum(axis=0)
-    spatial = np.divide(spatial, whole, out=np.zeros_like(spatial), where=whole > 0)
-    field = np.exp(_NEIGHBOUR_WEIGHT * neighbours)
-    field /= field.sum(axis=0)
-    found = np.maximum(spatial, _LEAST_CHANCE) ** _PRIOR_WEIGHT
-    found *= (likely * field) ** (1 - _PRIOR_WEIGHT)
-    return np.asarray(found / found.sum(axis=0))
-
-
-def _neighbours(labels: NDArray[np.intp], brain: Mask) -> NDArray[np.float64]:
-    """Return the weight of the 26 neighbours of each class, shape (3, voxels of the brain)."""
-    box = ndimage.find_objects(brain.astype(np.uint8))[0]
-    cut = brain[box]
-    found = np.empty((3, labels.size))
-    kernel = np.array([_NEIGHBOUR_STEP, 1.0, _NEIGHBOUR_STEP])
-    for row in range(3):
-        own = labels == row
-        count = np.zeros(cut.shape, np.float32)
-        count[cut] = own
-        for axis in range(3):
-            count = ndimage.convolve1d(count, kernel, axis=axis, mode="constant")
-        found[row] = (count[cut] - own) / _NEIGHBOUR_STEP
-    return found
 
 
 def volume_fractions(shares: Shares) -> dict[str, float]:

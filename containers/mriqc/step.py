@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from containers.contract import (
@@ -25,9 +25,10 @@ from containers.contract import (
     StepReport,
     ToolFailedError,
 )
+from containers.limits import Limits, read_limits
 from containers.mriqc.dataset import Dataset, link_dataset
-from containers.mriqc.limits import Limits, read_limits
 from containers.mriqc.records import clean_record, crash_reasons
+from containers.progress import tell_progress
 from qc.pool import read_record
 from qc.table import make_table
 
@@ -68,13 +69,14 @@ def run(step_input: StepInput) -> StepReport:
     dataset = link_dataset(step_input.input_dir, step_input.scratch_dir)
     made_dir = step_input.scratch_dir / "mriqc"
     limits = read_limits()
+    tell_progress(f"MRIQC is started on {len(dataset.images)} images; what it says itself follows.")
     code = _run_mriqc(program, dataset, step_input.scratch_dir, limits)
     substitutions = _substitutions()
     results_dir = step_input.output_dir / QC_DIR_NAME
     results_dir.mkdir(parents=True)
-    records = _take_over(made_dir, dataset, results_dir, substitutions)
+    records, unreadable = _take_over(made_dir, dataset, results_dir, substitutions)
     reasons = [*crash_reasons(made_dir), *crash_reasons(step_input.scratch_dir / "work")]
-    rows = _account(dataset, records, reasons, code)
+    rows = _account(dataset, records, unreadable, reasons, code)
     if not records:
         raise _failure(code, rows)
     rows_of_table = (read_record(name, json.dumps(record)) for name, record in records.items())
@@ -146,33 +148,39 @@ def _substitutions() -> tuple[str, ...]:
 
 def _take_over(
     made_dir: Path, dataset: Dataset, results_dir: Path, substitutions: Sequence[str]
-) -> dict[str, dict[str, object]]:
+) -> tuple[dict[str, dict[str, object]], set[str]]:
+    """Write MRIQC's records, cleaned; return them, and the images whose records are none."""
     records = {}
+    unreadable = set()
     paths = {path.stem: path for path in sorted(made_dir.rglob("sub-*.json"))}
     for name in dataset.images:
         if name not in paths:
             continue
         try:
             record = clean_record(paths[name].read_bytes(), substitutions)
-        except ValueError:
+        except (ValueError, RecursionError):
+            unreadable.add(name)
             continue
         records[name] = record
         text = json.dumps(record, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
         (results_dir / f"{name}.json").write_text(text, encoding="utf-8")
-    return records
+    return records, unreadable
 
 
 def _account(
     dataset: Dataset,
     records: Mapping[str, Mapping[str, object]],
+    unreadable: Collection[str],
     reasons: Sequence[str],
     code: int,
 ) -> list[Accounted]:
-    why = " ".join(dict.fromkeys(reasons)) or f"MRIQC wrote no record of it and ended with {code}."
+    said = " ".join(dict.fromkeys(reasons))
+    absent = said or f"MRIQC wrote no record of it and ended with {code}."
+    spoilt = f"MRIQC wrote a record of it that is truncated or none. {said}".strip()
     return [
         Accounted(name, "done", outputs=(f"{QC_DIR_NAME}/{name}.json",))
         if name in records
-        else Accounted(name, "failed", why)
+        else Accounted(name, "failed", spoilt if name in unreadable else absent)
         for name in dataset.images
     ]
 
@@ -225,7 +233,7 @@ def _write_page(
     )
     body = "".join(
         f'<tr><th scope="row">{html.escape(row.subject)}</th><td>{html.escape(row.outcome)}</td>'
-        f"<td>{html.escape(row.reason)}</td></tr>\n"
+        f'<td class="text">{html.escape(row.reason)}</td></tr>\n'
         for row in rows
     )
     path.write_text(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from commands.version import distribution_version
 from containers.winqc.find import Found, sibling
+from containers.winqc.memory import check_memory
 from qc import anatomical, diffusion, functional
 from qc.functional import Measured
-from qc.images import Image, Mask, load_image
+from qc.images import Image, Mask, load_image, read_extent
 from qc.record import Source, make_record
 from qc.report.carpet import draw_carpet
 from qc.report.mosaic import draw_mosaic, draw_thumbnail
@@ -28,6 +29,22 @@ BrainFinder = Callable[[Image], "Mask | str"]
 """Gives the brain of a T1w or T2w image, or the reason why there is none."""
 
 _MOST_BYTES = 1 << 20
+_LONGEST_S = 100.0
+_SAME_TIME = 1e-2
+_ABOUT_SLICES = (
+    "The outline is that of the mask in which most is measured: the brain, or all that has signal. "
+    "In the last row a tenth of the signal is white, to show ghosts and noise in the air. The "
+    "patient's left is on the left."
+)
+_ABOUT_CARPET = (
+    "Above: motion from volume to volume, change of the signal from volume to volume (DVARS), and "
+    "the slice and the point of k-space that stand out most; dashed: from where they are counted. "
+    "Below: each row is a place in the mask, its edge on top and its centre at the bottom; darker "
+    "and brighter than its own mean, with a slow drift taken out."
+)
+_NO_MASK = "No brain mask was made for this image."
+"""What is said of measures of tissues where no brain mask was given; why there was none is known
+here."""
 _PIPELINES = MappingProxyType({
     "T1w": anatomical.PIPELINE,
     "T2w": anatomical.PIPELINE,
@@ -46,17 +63,27 @@ class Result:
     thumbnail: bytes | None
 
 
-def measure_file(found: Found, *, defaced: bool | None, brain_of: BrainFinder) -> Result:
+def measure_file(
+    found: Found, *, defaced: bool | None, brain_of: BrainFinder, memory_gb: float
+) -> Result:
     """Measure one image that was found.
+
+    Parameters
+    ----------
+    memory_gb : float
+        What may be used, in gigabytes (10^9 bytes).
 
     Raises
     ------
     UnreadableImageError
-        The file is no image that can be measured.
+        The file is no image that can be measured, or one that needs more memory.
     """
     modality = found.modality or ""
+    check_memory(modality, read_extent(found.path), memory_gb)
     image = load_image(found.path)
     sidecar, note = read_sidecar(sibling(found.path, ".json"))
+    if modality == "bold":
+        image = _with_repetition(image, sidecar)
     measured = _measured(modality, image, found.path, brain_of)
     measured.notes += note
     record = make_record(
@@ -71,17 +98,13 @@ def measure_file(found: Found, *, defaced: bool | None, brain_of: BrainFinder) -
     if measured.mean is not None:
         mosaic = draw_mosaic(measured.mean, measured.mask, image.voxel_mm)
         pictures["mosaic.png"] = mosaic
-        pictures["thumbnail.png"] = draw_thumbnail(measured.mean, image.voxel_mm)
-        shown.append(
-            ("Slices", "Slices in three directions with the mask's outline, and the air.", mosaic)
-        )
+        pictures["thumbnail.png"] = draw_thumbnail(measured.mean, measured.mask, image.voxel_mm)
+        shown.append(("Slices", _ABOUT_SLICES, mosaic))
     frames = image.data.shape[3] if image.data.ndim == 4 else 1  # noqa: PLR2004 - time
     carpet = draw_carpet(measured, frames)
     if carpet is not None:
         pictures["carpet.png"] = carpet
-        shown.append(
-            ("Over time", "Motion, DVARS and slices over time above all voxels as rows.", carpet)
-        )
+        shown.append(("Over time", _ABOUT_CARPET, carpet))
     page = make_page(found.name, record, shown)
     return Result(record, pictures, page, pictures.get("thumbnail.png"))
 
@@ -96,20 +119,39 @@ def _measured(modality: str, image: Image, path: Path, brain_of: BrainFinder) ->
     if modality == "bold":
         return functional.measure_bold(image)
     if modality == "dwi":
-        b_values = _numbers(sibling(path, ".bval"))
-        directions = _directions(_numbers(sibling(path, ".bvec")))
+        b_values, reason = _numbers(sibling(path, ".bval"), "b-values (.bval)")
+        table, none = _numbers(sibling(path, ".bvec"), "directions (.bvec)")
         flat = None if b_values is None else b_values.ravel()
-        return diffusion.measure_diffusion(image, flat, directions)
+        measured = diffusion.measure_diffusion(image, flat, _directions(table), reason)
+        measured.notes += [none] if none else []
+        return measured
     if image.data.ndim == 4:  # noqa: PLR2004 - time
-        reason: Mask | str = "Brains are found in single volumes only."
+        brain: Mask | str = "Brains are found in single volumes only."
     else:
-        reason = brain_of(image)
+        brain = brain_of(image)
     is_t1w = modality == "T1w"
-    if not isinstance(reason, str):
-        return anatomical.measure_anatomical(image, reason, is_t1w=is_t1w)
+    if not isinstance(brain, str):
+        return anatomical.measure_anatomical(image, brain, is_t1w=is_t1w)
     measured = anatomical.measure_anatomical(image, None, is_t1w=is_t1w)
-    measured.notes.append(f"Measures of tissues have no value. {reason}")
+    for name, said in measured.measures.undefined.items():
+        if said == _NO_MASK:
+            measured.measures.undefined[name] = brain
+    measured.notes.append(f"Measures of tissues have no value. {brain}")
     return measured
+
+
+def _with_repetition(image: Image, sidecar: Mapping[str, object]) -> Image:
+    """Return a run with the sidecar's time between volumes where the header has none."""
+    told = sidecar.get("RepetitionTime")
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 < told <= _LONGEST_S:
+        return image
+    if image.repetition_s is None:
+        note = "The time between volumes is the sidecar's: the header has none that can be."
+        return replace(image, repetition_s=float(told), notes=(*image.notes, note))
+    if not np.isclose(told, image.repetition_s, rtol=_SAME_TIME):
+        note = "Header and sidecar differ in the time between volumes; the header's is given."
+        return replace(image, notes=(*image.notes, note))
+    return image
 
 
 def read_sidecar(path: Path) -> tuple[Mapping[str, object], list[str]]:
@@ -126,20 +168,25 @@ def read_sidecar(path: Path) -> tuple[Mapping[str, object], list[str]]:
     return {}, ["Its JSON sidecar cannot be read; the protocol's hash rests on the file alone."]
 
 
-def _numbers(path: Path) -> NDArray[np.float64] | None:
-    """Return the numbers of a table of rows, or None where it is absent or none."""
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        return None
+def _numbers(path: Path, what: str) -> tuple[NDArray[np.float64] | None, str]:
+    """Return the numbers of a table of rows, or None and a sentence that says why."""
+    if not path.is_file():
+        return None, f"There is no file of {what} beside the image."
+    refused = f"The file of {what} cannot be read as a table of numbers."
+    if path.stat().st_size > _MOST_BYTES:
+        return None, refused
     try:
         rows = [
             [float(word) for word in line.replace(",", " ").split()]
-            for line in path.read_text(encoding="ascii").splitlines()
+            for line in path.read_text(encoding="utf-8-sig").splitlines()
             if line.strip()
         ]
         table = np.array(rows, dtype=np.float64)
     except ValueError:
-        return None
-    return table if table.size and table.ndim == 2 and np.isfinite(table).all() else None  # noqa: PLR2004 - rows and columns
+        return None, refused
+    if not table.size or table.ndim != 2 or not np.isfinite(table).all():  # noqa: PLR2004 - rows and columns
+        return None, refused
+    return table, ""
 
 
 def _directions(table: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

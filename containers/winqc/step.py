@@ -25,6 +25,8 @@ from containers.contract import (
     StepInput,
     StepReport,
 )
+from containers.limits import read_limits
+from containers.progress import tell_progress
 from containers.winqc.find import Found, Places, find_images, find_places, result_name
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ TABLE_FILE_NAME = "winqc.tsv"
 GROUP_FILE_NAME = "group.html"
 PAGE_FILE_NAME = "report.html"
 _TOOLS = ("numpy", "scipy", "nibabel", "pillow", "simpleitk", "onnxruntime", "mne")
+_TOO_LITTLE = "The memory is used up before it is measured. Give the container more."
 _DEFACED = {"yes": True, "no": False}
 
 
@@ -52,9 +55,10 @@ def run(step_input: StepInput) -> StepReport:
     BadInputError
         The folder has no NIfTI image and no recording.
     """
-    # Read by the libraries when they are imported: sums over threads differ in the last digit.
+    # Read by the libraries when they are imported: sums over threads differ in the last digit, so
+    # that whatever a machine or a scheduler has set there would show in the values.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+        os.environ[name] = "1"
     modality, defaced = _settings(step_input.parameters)
     places = find_places(step_input.input_dir)
     images = find_images(places.folders, modality)
@@ -64,7 +68,8 @@ def run(step_input: StepInput) -> StepReport:
     results_dir = step_input.output_dir / QC_DIR_NAME
     results_dir.mkdir(parents=True)
     rows, records, thumbnails = _measure_all(images, results_dir, defaced)
-    for found in recordings:
+    for number, found in enumerate(recordings, 1):
+        tell_progress(f"Recording {number} of {len(recordings)}: measuring {found.name}.")
         rows.append(_measure_recording(found, results_dir, records))
     _write_tables(results_dir, rows, records, thumbnails, is_project=places.is_project)
     summary = _summary(rows, places)
@@ -117,15 +122,24 @@ def _measure_all(
     from qc.images import UnreadableImageError  # noqa: PLC0415 - what measures takes seconds to load
 
     brain_of: BrainFinder = finder()
+    limits = read_limits()
     rows: list[Accounted] = []
     records: dict[str, Mapping[str, object]] = {}
     thumbnails: dict[str, bytes] = {}
-    for image in images:
+    for number, image in enumerate(images, 1):
+        place = f"Image {number} of {len(images)}"
         if image.modality is None:
+            tell_progress(f"{place}: {image.name} is left out. {image.reason}")
             rows.append(Accounted(image.name, "left-out", image.reason))
             continue
+        tell_progress(f"{place}: measuring {image.name}.")
         try:
-            result = measure_file(image, defaced=defaced, brain_of=brain_of)
+            result = measure_file(
+                image, defaced=defaced, brain_of=brain_of, memory_gb=limits.memory_gb
+            )
+        except MemoryError:
+            rows.append(Accounted(image.name, "failed", _TOO_LITTLE))
+            continue
         except UnreadableImageError as error:
             rows.append(Accounted(image.name, "failed", str(error)))
             continue
@@ -221,7 +235,7 @@ def _summary(rows: Sequence[Accounted], places: Places) -> str:
     }
     said = (
         f"{count['done']} images and recordings were measured, {count['left-out']} left out, "
-        f"{count['failed']} could not be read."
+        f"{count['failed']} could not be measured."
     )
     if places.without:
         said += f" Sessions without a BIDS resource, not measured: {places.without}."
@@ -235,7 +249,7 @@ def _write_page(
 
     body = "".join(
         f'<tr><th scope="row">{html.escape(row.subject)}</th><td>{html.escape(row.outcome)}</td>'
-        f"<td>{html.escape(row.reason)}</td><td>"
+        f'<td class="text">{html.escape(row.reason)}</td><td>'
         + (
             picture(thumbnails[row.subject], f"Middle slice of {row.subject}")
             if row.subject in thumbnails

@@ -22,6 +22,7 @@ from qc.report.strip import Point, draw_strip
 from qc.verdicts import FARTHEST, ComparedMeasure, Judgement, Verdict, compare
 
 _THUMBNAIL_PIXELS = 160
+_FEWEST_FOR_PLOTS = 5
 _STYLE = """\
 <style>
 svg{display:block;width:100%;max-width:45rem;height:auto}
@@ -35,6 +36,7 @@ tr:target{background:#fff6e5;outline:3px solid #8a5a00}
 .review{font-weight:700}
 figure{margin:1.5rem 0}figcaption{font-weight:700}
 td img{width:10rem}
+@media (max-width:45rem){svg text{font-size:20px}.point{r:7px}}
 </style>
 """
 
@@ -130,11 +132,15 @@ def _chapter(
         found.update(judged)
         review = sum(each.verdict is Verdict.REVIEW for each in judged.values())
         norm = "" if stratum.has_norm else " No norm yet."
+        count = len(stratum.rows)
         parts.append(
             f"<h3>Protocol {stratum.protocol[:8]}, {_defaced(stratum)}</h3>\n"
-            f"<p>{len(stratum.rows)} images, {review} to review.{norm}</p>\n"
+            f"<p>{count} {'image' if count == 1 else 'images'}, {review} to review.{norm}</p>\n"
         )
-        parts += [_figure(measure, anchors) for measure in compared.measures]
+        if count < _FEWEST_FOR_PLOTS:
+            parts.append(_small_table(compared.measures, anchors, stratum.protocol[:8]))
+        else:
+            parts += [_figure(measure, anchors) for measure in compared.measures]
         rows = "".join(
             _image_row(
                 entries[table.kind, row.name],
@@ -156,6 +162,33 @@ def _chapter(
             "</table>\n</div>\n"
         )
     return "".join(parts), found
+
+
+def _small_table(
+    measures: Sequence[ComparedMeasure], anchors: Mapping[str, str], protocol: str
+) -> str:
+    """Return all measures of a few images side by side: there is no distribution to draw."""
+    names = "".join(
+        f'<th scope="col"><a href="#{anchor}">{html.escape(name)}</a></th>'
+        for name, anchor in anchors.items()
+    )
+    rows = []
+    for measure in measures:
+        about = definition_of(measure.name)
+        unit = f", {about.unit}" if about.unit else ""
+        cells = "".join(
+            f'<td class="number">{"not known" if value is None else f"{value:.5g}"}</td>'
+            for value in measure.values
+        )
+        rows.append(
+            f'<tr><th scope="row">{html.escape(measure.name + unit)}</th>{cells}'
+            f'<td class="text">{html.escape(about.meaning)}</td></tr>\n'
+        )
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="Values of protocol {protocol}">'
+        f'\n<table>\n<thead><tr><th scope="col">Measure</th>{names}<th scope="col">Meaning</th>'
+        f"</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>\n</div>\n"
+    )
 
 
 def _figure(measure: ComparedMeasure, anchors: Mapping[str, str]) -> str:
@@ -200,7 +233,7 @@ def _image_row(entry: Entry, judgement: Judgement, anchor: str, ratings: Sequenc
     return (
         f'<tr id="{anchor}"><th scope="row">{link}</th>'
         f'<td class="{judgement.verdict.value}">{judgement.verdict.value}</td>'
-        f"<td>{reasons}</td><td>{people or 'not rated'}</td><td>{shown}</td></tr>\n"
+        f'<td class="text">{reasons}</td><td>{people or "not rated"}</td><td>{shown}</td></tr>\n'
     )
 
 

@@ -32,10 +32,10 @@ def draw_mosaic(volume: Volume, mask: Mask | None, voxel_mm: tuple[float, float,
     volume : ndarray, shape (X, Y, Z)
         Axes to the right, front and up; the patient's left is on the left.
     mask : ndarray of bool or None
-        Outlined in the first three rows.
+        Outlined in the first three rows; its inside decides what is white there.
     """
     rows = []
-    grey = _grey(volume, 99.5)
+    grey = _grey(volume, mask)
     for name, across, (side, up) in _PLANES:
         rows.append((name, _tiles(grey, mask, across, (side, up), voxel_mm)))
     rows.append(("transverse, air lit up", _tiles(_lit(volume), None, 2, (0, 1), voxel_mm)))
@@ -54,9 +54,11 @@ def draw_mosaic(volume: Volume, mask: Mask | None, voxel_mm: tuple[float, float,
     return png(canvas)
 
 
-def draw_thumbnail(volume: Volume, voxel_mm: tuple[float, float, float]) -> bytes:
+def draw_thumbnail(
+    volume: Volume, mask: Mask | None, voxel_mm: tuple[float, float, float]
+) -> bytes:
     """Return a PNG of the middle transverse slice, at most 160 pixels a side."""
-    plane = _grey(volume, 99.5)[:, :, volume.shape[2] // 2]
+    plane = _grey(volume, mask)[:, :, volume.shape[2] // 2]
     return png(_scaled(plane, None, (voxel_mm[0], voxel_mm[1]), _THUMBNAIL))
 
 
@@ -109,8 +111,10 @@ def _scaled(
     return picture
 
 
-def _grey(volume: Volume, brightest: float) -> NDArray[np.uint8]:
-    top = float(np.percentile(volume, brightest)) or float(volume.max())
+def _grey(volume: Volume, mask: Mask | None) -> NDArray[np.uint8]:
+    # Fat and vessels outside a brain are brighter than anything in it that is looked at.
+    inside = volume if mask is None or not mask.any() else volume[mask]
+    top = float(np.percentile(inside, 99.5)) or float(volume.max())
     scaled = volume / np.float32(top) if top > 0 else np.zeros_like(volume)
     return np.asarray(np.rint(np.clip(scaled, 0, 1) * 255), dtype=np.uint8)
 

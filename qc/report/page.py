@@ -19,7 +19,11 @@ table{border-collapse:collapse;width:100%}
 th,td{border-top:1px solid #999;padding:.35rem .5rem;text-align:left;vertical-align:top}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 img{max-width:100%;height:auto}
-.wide{overflow-x:auto}
+h1,h2,h3{overflow-wrap:anywhere}
+td p{margin:0}
+td.text{min-width:15rem;overflow-wrap:anywhere}
+.wide{overflow-x:auto;margin:1rem 0}
+.large img{min-width:44rem}
 .notice{border-left:6px solid #8a5a00;padding:.5rem 1rem;background:#fff6e5}
 """
 RECORDINGS = frozenset({"eeg", "meg"})
@@ -64,6 +68,7 @@ def make_page(
     record : Mapping
         As `qc.record.make_record` gives it.
     pictures : Sequence of (heading, description, PNG)
+        The description stands above the picture.
     """
     provenance = record["provenance"]
     undefined = record["undefined"]
@@ -80,15 +85,24 @@ def make_page(
         )
     parts += [f"<p>{html.escape(str(note))}</p>\n" for note in provenance["notes"]]
     for heading, description, png in pictures:
-        parts.append(f"<h2>{html.escape(heading)}</h2>\n{picture(png, description)}")
+        name = html.escape(heading)
+        parts.append(
+            f"<h2>{name}</h2>\n<p>{html.escape(description)}</p>\n"
+            f'<div class="wide large" role="region" aria-label="{name}" tabindex="0">\n'
+            f"{picture(png, f'{heading} of {title}')}</div>\n"
+        )
     parts.append(_table(record, undefined))
     facts = [(key, provenance[key]) for key in sorted(provenance) if key not in _SHOWN_ABOVE]
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(key)}</th><td>{html.escape(_text(value))}</td></tr>\n'
+        f'<tr><th scope="row">{html.escape(key)}</th>'
+        f'<td class="text">{html.escape(_text(value))}</td></tr>\n'
         for key, value in facts
     )
-    parts.append("<h2>Where the values come from</h2>\n<table>\n<tbody>\n")
-    parts.append(f"{rows}</tbody>\n</table>\n")
+    parts.append(
+        '<h2>Where the values come from</h2>\n<div class="wide" role="region" '
+        'aria-label="Where the values come from" tabindex="0">\n<table>\n<tbody>\n'
+        f"{rows}</tbody>\n</table>\n</div>\n"
+    )
     parts.append("</main>\n</body>\n</html>\n")
     return "".join(parts)
 
@@ -107,7 +121,7 @@ def _table(record: Mapping[str, object], undefined: Mapping[str, str]) -> str:
         rows.append(
             f'<tr><th scope="row">{name}</th><td class="number">{shown}</td>'
             f"<td>{html.escape(about.unit)}</td><td>{_BETTER[about.better]}</td>"
-            f"<td>{source}</td><td>{html.escape(meaning)}</td></tr>\n"
+            f'<td>{source}</td><td class="text">{html.escape(meaning)}</td></tr>\n'
         )
     return (
         '<h2>Measures</h2>\n<div class="wide" role="region" aria-label="Measures" tabindex="0">\n'

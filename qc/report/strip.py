@@ -19,6 +19,8 @@ _MARGIN, _RADIUS, _MIDDLE = 16.0, 4.0, 40.0
 _AXIS_Y, _LABEL_Y = 74.0, 90.0
 _MOST_ROWS = 7
 _BAND = 3.5
+_SAME_SHARE = 0.1
+"""Reach of the axis to both sides where all values are the same."""
 _INSIDE_SHARE = 0.002
 """Share of the width that one robust z may shrink to before far points are put at the edge."""
 
@@ -73,9 +75,12 @@ def draw_strip(measure: str, unit: str, points: Sequence[Point], norm: Norm | No
             f'<a href="#{point.anchor}" aria-label="{label}"{stop}><title>{label}</title>'
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/></a>'
         )
+    # As many digits as it takes to tell the two ends apart.
+    digits = next((each for each in range(4, 17) if f"{low:.{each}g}" != f"{high:.{each}g}"), 17)
     for value, anchor in ((low, "start"), (high, "end")):
         parts.append(
-            f'<text x="{place(value):.1f}" y="{_LABEL_Y}" text-anchor="{anchor}">{value:.4g}</text>'
+            f'<text x="{place(value):.1f}" y="{_LABEL_Y}" text-anchor="{anchor}">'
+            f"{value:.{digits}g}</text>"
         )
     parts.append("</svg>\n")
     return "".join(parts)
@@ -91,7 +96,8 @@ def _range(points: Sequence[Point], norm: Norm | None) -> tuple[float, float]:
         # One absurd value must not press all others into one point; it is drawn at the edge.
         reach = norm.sigma / _INSIDE_SHARE / 2
         low, high = max(low, norm.median - reach), min(high, norm.median + reach)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    reach = abs(low) * _SAME_SHARE or 1.0
+    return (low, high) if high > low else (low - reach, low + reach)
 
 
 def _spread(

@@ -97,3 +97,14 @@ def test_the_keyboard_reaches_the_unusual_point_and_its_row(browser: Any, pages:
     assert row.locator("th").inner_text() == "S4/bold"
     box = row.bounding_box()
     assert -1 < box["y"] < page.viewport_size["height"]
+
+
+@pytest.mark.parametrize("name", ["bold", "session", "group"])
+def test_a_narrow_window_scrolls_tables_and_pictures_and_never_the_page(
+    browser: Any, pages: dict[str, Path], name: str
+):
+    """At 400 pixels nothing sticks out of the page."""
+    page = browser.new_context(viewport={"width": 400, "height": 800}).new_page()
+    page.goto(pages[name].as_uri())
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 400

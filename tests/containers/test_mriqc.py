@@ -21,8 +21,8 @@ from containers.contract import (
     ToolFailedError,
 )
 from containers.engine import ImageBuildError
+from containers.limits import Limits, read_limits
 from containers.mriqc.dataset import Dataset
-from containers.mriqc.limits import Limits, read_limits
 from containers.mriqc.records import clean_record
 from containers.mriqc.stand_ins.programs import ANTS_PROGRAMS, PROGRAMS, main
 from containers.mriqc.step import SUBSTITUTIONS_VARIABLE, command_line, environment_of, run
@@ -148,6 +148,24 @@ def test_a_crashed_node_costs_its_image_only(
     assert (cells["image"], cells["software"], cells["cjv"]) == ("sub-01_T1w", "MRIQC", "0.47")
     assert (cells["fber"], cells["defaced"], len(cells["protocol_hash"])) == ("n/a", "n/a", 16)
     assert b"derivatives" not in files_out
+
+
+def test_a_record_that_is_cut_short_is_called_so(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """There is one, so it is not said that there is none."""
+    files = {
+        "sub-01/anat/sub-01_T1w.json": json.dumps(RECORD),
+        "sub-01/func/sub-01_task-rest_bold.json": json.dumps(RECORD)[:40],
+    }
+    install(tmp_path, monkeypatch, files)
+
+    report, _ = measure(session, tmp_path)
+
+    reasons = {row.subject: row.reason for row in report.accounted if row.outcome == "failed"}
+    assert reasons == {
+        "sub-01_task-rest_bold": "MRIQC wrote a record of it that is truncated or none."
+    }
 
 
 def test_a_record_keeps_its_measures_and_says_what_made_it():

@@ -81,6 +81,30 @@ def test_every_image_is_accounted_once(session: Path, tmp_path: Path):
     assert len((output / "qc" / "winqc.tsv").read_text().splitlines()) == 4
 
 
+def test_the_log_says_which_image_is_at_hand_and_why_one_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """One line for each image as it is taken up; names that follow no rule are not repeated."""
+    folder = tmp_path / "input"
+    folder.mkdir()
+    for name in ("sub-01_bold.nii", "sub-01_magnitude1.nii.gz", "QQPLANTED.nii"):
+        (folder / name).write_bytes(b"no image")
+
+    measure(folder, tmp_path / "work")
+
+    assert capsys.readouterr().err.splitlines() == [
+        (
+            "Image 1 of 3: image-1 is left out. Its name does not end with _T1w, _T2w, _bold or "
+            "_dwi. Rename it, or set modality."
+        ),
+        "Image 2 of 3: measuring sub-01_bold.",
+        (
+            "Image 3 of 3: sub-01_magnitude1 is left out. winqc measures T1w, T2w, bold and dwi; "
+            "this image is none of them."
+        ),
+    ]
+
+
 def test_a_project_is_measured_by_its_bids_resources(tmp_path: Path):
     """As XNAT mounts a project: other resources are left alone, sessions without BIDS counted."""
     archive = tmp_path / "input" / "arc001"

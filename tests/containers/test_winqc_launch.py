@@ -75,7 +75,7 @@ def test_an_owner_measures_a_project_in_one_run(sandbox: Any, run_path: Path):
 
 
 def test_the_local_program_measures_a_folder(run_path: Path, tmp_path: Path):
-    """Exit code 0, a record, and the summary on the standard output."""
+    """Exit code 0, a record, progress on the standard error, the summary on the standard output."""
     answer = subprocess.run(
         [
             *(sys.executable, "-m", "containers.entrypoint", "winqc"),
@@ -86,7 +86,7 @@ def test_the_local_program_measures_a_folder(run_path: Path, tmp_path: Path):
         check=False,
     )
 
-    assert (answer.returncode, answer.stderr) == (0, "")
+    assert (answer.returncode, answer.stderr) == (0, f"Image 1 of 1: measuring {STEM}.\n")
     assert answer.stdout.startswith("1 images and recordings were measured")
     path = tmp_path / "out" / "qc" / "sub-01_task-rest_desc-winqc_bold.json"
     assert json.loads(path.read_text())["provenance"]["defaced"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -13,6 +14,7 @@ from PIL import Image
 from qc.pool import CannotPoolError, read_record
 from qc.ratings import Decision, Rating
 from qc.report.group import Entry, make_group_page
+from qc.report.strip import Point, draw_strip
 
 
 class Reader(HTMLParser):
@@ -108,6 +110,31 @@ def test_each_plot_has_its_table():
     assert plots[0]["aria-label"] == (
         "fd_mean (mm) of 24 images: from 0.2 to 4, median 0.225, 1 unusual"
     )
+
+
+def test_a_few_images_are_a_table_and_no_plots():
+    """Four points are no distribution; every value is in the table, with what is not known."""
+    reader = read(make_group_page("P", entries(4)).text)
+
+    assert not [tag for tag, _ in reader.tags if tag == "svg"]
+    text = make_group_page("P", entries(4)).text
+    assert '<th scope="row">fd_mean, mm</th><td class="number">0.2</td>' in text
+    links = {attrs["href"] for tag, attrs in reader.tags if tag == "a"}
+    assert {f"#{attrs['id']}" for _, attrs in reader.tags if "id" in attrs} <= links
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [((22010.0, 22011.0), ("22010", "22011")), ((5.0, 5.0), ("4.5", "5.5")),
+     ((0.0, 0.0), ("-1", "1")), ((0.1, 40.0), ("0.1", "40"))],
+)  # fmt: skip
+def test_the_ends_of_an_axis_are_told_apart(values: tuple[float, float], ends: tuple[str, str]):
+    """Large values that are near to each other, and equal ones."""
+    points = [Point(value, f"a{index}", "x", unusual=False) for index, value in enumerate(values)]
+
+    drawn = draw_strip("fber", "", points, None)
+
+    assert re.findall(r"<text[^>]*>([^<]*)</text>", drawn) == list(ends)
 
 
 def test_only_unusual_points_are_stops_of_the_keyboard():

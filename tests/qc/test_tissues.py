@@ -14,12 +14,12 @@ from qc.tissues import (
     TISSUES,
     artifact_share,
     classify,
-    classify_with_priors,
     fuzzy_overlap,
     is_clear,
     partial_volume,
     volume_fractions,
 )
+from qc.tissues_with_maps import classify_with_priors
 
 R = np.arange(-3, 4)
 
@@ -61,7 +61,7 @@ def test_maps_say_which_class_is_which():
     t2w = np.where(brain, 1300 - t1w, 0)
 
     for volume in (t1w, t2w):
-        shares = classify_with_priors(volume, brain, maps, 2.0)
+        shares = classify_with_priors(volume, brain, maps, (2.0, 2.0, 2.0))
         assert np.allclose(sum(shares.values())[brain], 1)
         for name, mask in made.tissues.items():
             assert (shares[name][mask] > 0.5).mean() > 0.9, name

@@ -85,13 +85,14 @@ def report(  # noqa: PLR0913  # one parameter for each option
     """Run ``winxnat qc report``."""
     from xnat_client.errors import BadInputError  # noqa: PLC0415  # likewise
     from xnat_client.quality import report as work  # noqa: PLC0415  # likewise
-    from xnat_client.quality.files import read_project  # noqa: PLC0415  # likewise
+    from xnat_client.quality.files import nothing_but, read_project  # noqa: PLC0415  # likewise
 
     with open_server(server, user) as opened:
         collection = read_project(opened.transport, project)
         if not collection.found:
             raise BadInputError(
-                f"No session of project {project} has a record of winqc or MRIQC. Run winqc first: "
+                f"No session of project {project} has a record of winqc or MRIQC"
+                f"{nothing_but(collection)} Run winqc first: "
                 f"winxnat launch winqc --project {project} --all"
             )
         ratings = work.read_project_ratings(opened.transport, project)
@@ -213,10 +214,13 @@ def _tell(report: Report, collection: Collection, *, as_json: bool, where: str) 
                 "images": report.images,
                 "to_review": report.to_review,
                 "refused": collection.refused,
+                "other_json": collection.others,
                 "files": sorted(report.files),
             }
         )
         return
     for line in collection.refused:
         click.echo(f"Left out: {line}", err=True)
+    if collection.others:
+        click.echo(f"JSON files that are no records of quality: {collection.others}.", err=True)
     click.echo(f"{report.images} images, {report.to_review} to review. {where}")

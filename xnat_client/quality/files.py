@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from qc.pool import Row, UnknownRecordError, read_record
+from qc.pool import OtherJsonError, Row, UnknownRecordError, read_record
 from xnat_client.errors import BadInputError, NotFoundError
 from xnat_client.resources import list_files
 from xnat_client.sessions import Session, list_sessions
@@ -32,6 +32,8 @@ MARK = "_desc-winqc"
 _AT_ONCE = 8
 _LONGEST_RECORD = 1 << 20
 _LONGEST_PICTURE = 4 << 20
+_MOST_REASONS = 5
+_TOO_LONG = "The file is longer than 1 MiB; no record is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,18 @@ class Collection:
     """All records that were found, and what looked like one and was none.
 
     Names are unique among the records of one kind.
+
+    Attributes
+    ----------
+    refused : list of str
+        A sentence for each file that is damaged, or a record that cannot be used.
+    others : int
+        How many JSON files are sound and something else, such as sidecars and reports of steps.
     """
 
     found: list[Found] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    others: int = 0
     sessions: list[Session] = field(default_factory=list)
 
     def keep(self, candidates: Sequence[tuple[Found, str]]) -> None:
@@ -120,7 +130,7 @@ def read_folders(folders: Sequence[Path], out_dir: Path) -> Collection:
     Raises
     ------
     BadInputError
-        A folder is not there, or none of them holds a record.
+        A folder is not there, or none of them holds a record that can be read.
     """
     if not all(folder.is_dir() for folder in folders):
         raise BadInputError("One of the folders is not there. Check the paths.")
@@ -130,11 +140,14 @@ def read_folders(folders: Sequence[Path], out_dir: Path) -> Collection:
     seen: set[Path] = set()
     for root, label in zip(roots, _labels(roots), strict=True):
         for path in sorted(path for path in root.rglob("*.json") if path.is_file()):
-            if path in seen or path.stat().st_size > _LONGEST_RECORD:
+            if path in seen:
                 continue
             seen.add(path)
             try:
-                row = read_record(_image_name(path.name), path.read_bytes())
+                row = _read_file(path)
+            except OtherJsonError:
+                collection.others += 1
+                continue
             except UnknownRecordError as error:
                 collection.refused.append(f"{path.name}: {error}")
                 continue
@@ -142,8 +155,35 @@ def read_folders(folders: Sequence[Path], out_dir: Path) -> Collection:
             candidates.append((_with_files(row, path, out_dir.resolve()), name))
     collection.keep(candidates)
     if not collection.found:
-        raise BadInputError("There is no record of MRIQC or winqc (JSON) in these folders.")
+        raise BadInputError(
+            f"There is no record of MRIQC or winqc (JSON) in these folders{nothing_but(collection)}"
+        )
     return collection
+
+
+def nothing_but(collection: Collection) -> str:
+    """Return the end of a sentence that says that there is no record: what there is in its place.
+
+    The first reasons only, as all may be many.
+    """
+    parts = []
+    if collection.refused:
+        count, shown = len(collection.refused), collection.refused[:_MOST_REASONS]
+        more = f" (and {count - len(shown)} more)" if count > len(shown) else ""
+        parts.append(f"{count} could not be read: {' '.join(shown)}{more}")
+    if collection.others:
+        parts.append(f"JSON files of another kind: {collection.others}.")
+    return ". " + " ".join(parts) if parts else "."
+
+
+def _read_file(path: Path) -> Row:
+    try:
+        if path.stat().st_size > _LONGEST_RECORD:
+            raise UnknownRecordError(_TOO_LONG)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnknownRecordError(f"The file cannot be opened ({error.strerror}).") from error
+    return read_record(_image_name(path.name), content)
 
 
 def _labels(roots: Sequence[Path]) -> list[str]:
@@ -220,32 +260,40 @@ def read_project(
             collection.sessions,
         ):
             collection.refused += [each for each in part if isinstance(each, str)]
-            candidates += [each for each in part if not isinstance(each, str)]
+            collection.others += sum(each is None for each in part)
+            candidates += [each for each in part if isinstance(each, tuple)]
     collection.keep(candidates)
     return collection
 
 
 def _of_session(
     transport: Transport, session: Session, *, pictures: bool
-) -> Iterator[tuple[Found, str] | str]:
+) -> Iterator[tuple[Found, str] | str | None]:
+    """Give each record with its path; a sentence for what is damaged; None for other JSON."""
     for label in RESOURCES:
         try:
             files = {file.path: file for file in list_files(transport, session, label)}
         except NotFoundError:
             continue
         for path, file in files.items():
-            if path.endswith(".json") and file.size_bytes <= _LONGEST_RECORD:
-                yield _read(transport, session, file, files if pictures else {})
+            if not path.endswith(".json"):
+                continue
+            if file.size_bytes > _LONGEST_RECORD:
+                yield f"{session.label}: {PurePosixPath(path).name}: {_TOO_LONG}"
+                continue
+            yield _read(transport, session, file, files if pictures else {})
 
 
 def _read(
     transport: Transport, session: Session, file: RemoteFile, files: Mapping[str, RemoteFile]
-) -> tuple[Found, str] | str:
+) -> tuple[Found, str] | str | None:
     doing = f"read a quality record of session {session.label}"
     answer = transport.request("GET", file.uri, doing=doing)
     path = PurePosixPath(file.path)
     try:
         row = read_record(f"{session.label}/{_image_name(path.name)}", answer.body)
+    except OtherJsonError:
+        return None
     except UnknownRecordError as error:
         return f"{session.label}: {path.name}: {error}"
     picture = files.get(str(path.with_name(f"{path.stem}_thumbnail.png")))

@@ -105,6 +105,39 @@ def test_a_folder_that_is_not_there_is_refused_before_any_is_read(tmp_path: Path
         read_folders([tmp_path / "empty"], tmp_path / "out")
 
 
+def test_damaged_records_are_named_with_the_reason_and_other_json_is_counted(tmp_path: Path):
+    """A step's own report and a sidecar are sound files of another kind, no damaged records."""
+    whole = put(tmp_path / "s" / "one_T1w.json").read_text()
+    (tmp_path / "s" / "cut.json").write_text(whole[: len(whole) // 2])
+    (tmp_path / "s" / "empty.json").write_text(" \n")
+    (tmp_path / "s" / "long.json").write_text(" " * (1 << 20) + "{}")
+    (tmp_path / "s" / "spoilt.json").write_text(whole.replace(":", ";", 1))
+    (tmp_path / "s" / "anonymous.json").write_text('{"bids_meta": {"modality": "T1w"}}')
+    (tmp_path / "s" / "report.json").write_text('{"command": "winqc", "accounted": []}')
+    (tmp_path / "s" / "sidecar.json").write_text('{"EchoTime": 0.03}')
+
+    found = read_folders([tmp_path / "s"], tmp_path / "out")
+
+    assert names(found) == ["one_T1w"]
+    assert found.others == 2
+    assert found.refused == [
+        "anonymous.json: The record has no provenance: nobody knows what measured it.",
+        "cut.json: The file is truncated: its JSON ends in the middle. Make it again.",
+        "empty.json: The file is empty.",
+        "long.json: The file is longer than 1 MiB; no record is.",
+        "spoilt.json: The file is damaged: line 1 is no JSON. Make it again.",
+    ]
+
+
+def test_where_all_records_are_damaged_it_is_not_said_that_there_is_none(tmp_path: Path):
+    """The sentence names the file and what is wrong with it."""
+    whole = put(tmp_path / "s" / "one_T1w.json").read_text()
+    (tmp_path / "s" / "one_T1w.json").write_text(whole[:40])
+
+    with pytest.raises(BadInputError, match=r"1 could not be read: one_T1w\.json: .* truncated"):
+        read_folders([tmp_path / "s"], tmp_path / "out")
+
+
 def test_a_digest_on_which_records_differ_is_not_known(tmp_path: Path):
     """A record without a digest says nothing; two different ones leave it open which was seen."""
     put(tmp_path / "s" / "one_desc-winqc_T1w.json", input_sha256="a")

@@ -80,6 +80,7 @@ def study(sandbox: Any) -> Iterator[Study]:
             inbody="true",
         )
         put(f"{files}/other.json", b"{}", inbody="true")
+        put(f"{files}/cut.json", record("bold", fd_mean=motion)[:50].encode(), inbody="true")
     yield Study(sandbox, project, http)
     http.close()
 
@@ -125,7 +126,7 @@ def test_a_second_time_nothing_is_written(study: Study):
 
 
 def test_the_report_becomes_a_resource_of_the_project(study: Study):
-    """The page, the table and the verdicts; what is no record is named, not swallowed."""
+    """The page, the table and the verdicts; a damaged record is named, not swallowed."""
     dry = study.run("qc", "report", "--project", study.project, "--dry-run")
     base = f"{study.sandbox.url}/data/projects/{study.project}/resources"
     assert dry.returncode == 0, dry.stderr
@@ -134,7 +135,8 @@ def test_the_report_becomes_a_resource_of_the_project(study: Study):
     done = study.run("qc", "report", "--project", study.project)
 
     assert done.returncode == 0, done.stderr
-    assert "other.json" in done.stderr
+    assert "Left out: MR0: cut.json: The file is truncated" in done.stderr
+    assert "no records of quality: 2." in done.stderr
     assert study.http.get(f"{base}/QC_GROUP/files/group.html").text.startswith("<!DOCTYPE html>")
     table = study.http.get(f"{base}/QC_GROUP/files/group.tsv").text.splitlines()
     assert [line.split("\t")[0] for line in table] == [

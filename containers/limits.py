@@ -1,7 +1,7 @@
 """What this container may use: memory and processors as its control group says, or the machine's.
 
-MRIQC takes the whole machine's memory for its own unless it is told; a container that is given
-less is then killed in the middle. Not here: MRIQC.
+A program that takes the machine's memory for its own is killed in the middle where its container
+has less. Not here: what any step needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 _CGROUP_DIR = Path("/sys/fs/cgroup")
 _NO_LIMIT = "max"
 _OLD_NO_LIMIT_BYTES = 1 << 60
-_SHARE_FOR_MRIQC = 0.9
+_USABLE_SHARE = 0.9
 """The rest is for the interpreter and what the kernel keeps of files."""
 
 
@@ -35,7 +35,7 @@ def read_limits(cgroup_dir: Path = _CGROUP_DIR) -> Limits:
     processors = min(
         len(os.sched_getaffinity(0)), _quota(cgroup_dir) or len(os.sched_getaffinity(0))
     )
-    return Limits(max(1.0, round(memory * _SHARE_FOR_MRIQC / 1e9, 1)), max(1, processors))
+    return Limits(max(1.0, round(memory * _USABLE_SHARE / 1e9, 1)), max(1, processors))
 
 
 def _text(path: Path) -> str:
