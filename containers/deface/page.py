@@ -101,7 +101,7 @@ def _section(shown: str, outcome: Outcome) -> str:
 def _gate_row(gate: Gate) -> str:
     shown = "<td>passed" if gate.is_passed else '<td class="bad">NOT passed'
     return (
-        f"<tr><td>{html.escape(gate.name)}</td><td>{gate.value:.3g}</td>"
+        f"<tr><td>{html.escape(gate.name)}</td><td>{round(gate.value, 4):.4g}</td>"
         f"<td>{html.escape(gate.limit)}</td>{shown}</td></tr>\n"
     )
 
