@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _NOT_ASSIGNED = "To be assigned"
 _STDERR_LINES = 20
 _LONGEST_LINE = 500
-_LOG_ADDRESS = re.compile(r"[^.;]*/xapi/containers/\S*")
+# Only from where a part of a sentence begins: from each character it takes seconds on long texts.
+_LOG_ADDRESS = re.compile(r"(?:^|(?<=[.;]))(?:[^.;]*/xapi/containers/\S*)+")
 _MISSING_INPUT = (
     " What they are taken from is not there, most often a resource that another command makes: "
     "winqc and mriqc take BIDS, which dicom-to-bids and eeg-to-bids make. Run that command first."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -25,12 +25,14 @@ def make_private(path: Path) -> None:
     OSError
         It cannot be made, or it is another account's and open to others.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        if os.fstat(descriptor).st_mode & _OF_OTHERS:
-            os.fchmod(descriptor, OWNER_ONLY)
-    finally:
-        os.close(descriptor)
+        os.close(os.open(path, flags, OWNER_ONLY))
+    except FileExistsError:
+        # By its name: whoever opens and closes a file gives up the locks that its own process
+        # holds on it (fcntl(2)), and SQLite would lose what it commits afterwards.
+        if path.stat().st_mode & _OF_OTHERS:
+            path.chmod(OWNER_ONLY)
 
 
 @contextmanager
@@ -43,22 +45,30 @@ def private_text(path: Path) -> Iterator[TextIO]:
     ------
     BadInputError
         The place cannot be written to, or is full.
+    OSError
+        The place was full before the block had ended.
     """
     part_path = path.with_name(f".{path.name}.{os.getpid()}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(part_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+        # What lies there is an old remainder, or somebody else's, who could read along.
+        part_path.unlink(missing_ok=True)
+        descriptor = os.open(part_path, flags, OWNER_ONLY)
     except OSError as error:
         raise _cannot_write(path, error) from error
+    stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-            try:
-                stream.flush()
-                os.fsync(stream.fileno())
-            except OSError as error:
-                raise _cannot_write(path, error) from error
-        part_path.replace(path)
+        yield stream
+        try:
+            stream.flush()
+            os.fsync(stream.fileno())
+            part_path.replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
     finally:
+        # To close is to try once more to write what could not be written.
+        with suppress(OSError):
+            stream.close()
         part_path.unlink(missing_ok=True)
 
 

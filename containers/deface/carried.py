@@ -55,9 +55,10 @@ def carry_to_magnitude(
     Returns
     -------
     Carried or None
-        None where the first volume cannot say where the face is, as it was handed on unchanged.
+        None where the first volume cannot say where the face is in this one's voxels, as it was
+        handed on unchanged or unfolded.
     """
-    if first.reference is None or not first.has_face:
+    if first.reference is None or first.reference.is_unfolded or not first.has_face:
         return None
     head = _seen_as(image.volume, first.reference.head)
     matrix = first.reference.fit.matrix

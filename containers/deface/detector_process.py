@@ -9,6 +9,7 @@ ends when its input does, so with this process, however that ends. Not here: the
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import struct
@@ -41,6 +42,10 @@ class DetectorProcess:
     """
 
     def __init__(self) -> None:
+        # To be stopped is for the first process, whose end ends this one: signals are held back
+        # from the new one, which inherits that, from its first moment.
+        stops = {signal.SIGINT, signal.SIGTERM}
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
         try:
             # -P: a folder named "containers" in the working directory is not this package.
             self._process = subprocess.Popen(
@@ -53,6 +58,8 @@ class DetectorProcess:
                 f"The face detector cannot be started: {error.strerror}. Make room for one more "
                 "process and run it again."
             ) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
         self._lock = threading.Lock()
 
     def look(self, pictures: Iterable[NDArray[np.uint8]]) -> list[bool]:
@@ -75,7 +82,9 @@ class DetectorProcess:
     def end(self) -> None:
         """End the process."""
         stdin, stdout = self._pipes()
-        stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            # What a process that ended by itself did not take any more.
+            stdin.close()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -128,15 +137,18 @@ def _ended() -> ToolFailedError:
 def answer(pictures: BinaryIO, answers: BinaryIO) -> None:
     """Look at pictures until there are no more."""
     detector = load_detector()
-    while head := pictures.read(_SIZE.size):
+    while len(head := pictures.read(_SIZE.size)) == _SIZE.size:
         height, width = _SIZE.unpack(head)
         pixels = np.frombuffer(pictures.read(height * width), np.uint8)
+        if pixels.size < height * width:
+            # Who sent it was killed meanwhile.
+            return
         is_seen = detector.sees_face(pixels.reshape(height, width))
         answers.write(_YES if is_seen else _NO)
         answers.flush()
 
 
 if __name__ == "__main__":
-    # An interrupt is for the first process, whose end ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answer(sys.stdin.buffer, sys.stdout.buffer)
+    with contextlib.suppress(BrokenPipeError):
+        # Who asked was killed meanwhile.
+        answer(sys.stdin.buffer, sys.stdout.buffer)

@@ -313,6 +313,7 @@ def _scale(header: nib.Nifti1Header) -> tuple[float, float]:
     return slope, intercept if np.isfinite(intercept) else 0.0
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _scaled(stored: NDArray[np.generic], scale: tuple[float, float]) -> Field:
     """Return intensities; 0 for what is no finite number."""
     slope, intercept = scale
@@ -326,6 +327,7 @@ def _scaled(stored: NDArray[np.generic], scale: tuple[float, float]) -> Field:
     return volume
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _judged_values(
     stored: NDArray[np.generic], scale: tuple[float, float], shown: str
 ) -> list[str]:

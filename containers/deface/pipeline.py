@@ -196,6 +196,8 @@ def _attempt(work: _Work, head: Head, fits: list[Fit], settings: Settings) -> Ou
         )
     if work.unfolding is not None:
         cut = work.unfolding.joined(cut, head)
+        # What is unfolded has a face by the fit before, whatever this one says.
+        planned.append(cut)
     has_face = gates.has_face(head, planned)
     gone = cut.coarse & has_face
     after = work.looks.submit(look_after, head.volume, head.grid, gone, work.before.result().level)
@@ -238,6 +240,7 @@ def _finished(work: _Work, found: _Found) -> Outcome:
         bytes_gate,
     )
     is_safe = all(each.is_passed for each in judged)
+    reference = Reference(head, found.best, to_world, is_unfolded=work.unfolding is not None)
     return Outcome(
         gates=judged,
         fits=found.fits,
@@ -246,7 +249,7 @@ def _finished(work: _Work, found: _Found) -> Outcome:
         removed=float(full.mean()),
         result=result if is_safe else None,
         mask=mask_file(image, removed) if is_safe else None,
-        reference=Reference(head, found.best, to_world) if is_safe else None,
+        reference=reference if is_safe else None,
         before=before.files,
         after=after.files,
         slices=slices,

@@ -81,11 +81,14 @@ class Reference:
     ----------
     to_world : Matrix
         From the head's frame to the scanner's.
+    is_unfolded : bool
+        Whether the head lies elsewhere than in the image's own voxels, see ``unfolding``.
     """
 
     head: Head
     fit: Fit
     to_world: Matrix
+    is_unfolded: bool = False
 
 
 Turn = NDArray[np.float64]

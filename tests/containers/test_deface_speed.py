@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import nibabel as nib
@@ -113,6 +114,19 @@ def test_a_detector_that_ends_is_no_detector_that_sees_nothing() -> None:
     process.end()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_stop_is_for_the_first_process(number: signal.Signals) -> None:
+    """Sent to both, as by a terminal or a scheduler, it must not look like a broken detector."""
+    process = DetectorProcess()
+    process._process.send_signal(number)
+    try:
+        assert process.look([np.zeros((200, 160), np.uint8)]) == [False]
+    finally:
+        process.end()
+
+    assert process._process.returncode == 0
+
+
 def test_whole_numbers_whose_scale_makes_them_infinite_are_air(tmp_path: Path) -> None:
     """The ends of whole numbers are looked at, and all of them only where these are no numbers."""
     path = write_head(tmp_path / "a.nii", MadeHead(average_head().volume))
@@ -125,9 +139,8 @@ def test_whole_numbers_whose_scale_makes_them_infinite_are_air(tmp_path: Path) -
     content[352:] = stored.tobytes(order="F")
     path.write_bytes(bytes(content))
 
-    with np.errstate(over="ignore"):
-        found = read_head_image(path, "a")
-        volume = found.volume
+    found = read_head_image(path, "a")
+    volume = found.volume
 
     assert "64 voxels are no finite numbers; they were taken for air." in found.notes
     assert volume[:4, :4, :4].max() == 0

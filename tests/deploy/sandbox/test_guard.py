@@ -125,11 +125,17 @@ def test_logging_in_by_form_opens_a_session(make_user: Any, sandbox: Any) -> Non
 def test_a_session_ends_after_its_time(open_site: Api) -> None:
     """An idle session of two seconds is over a moment later; one that is used lives longer."""
     open_site.post("/xapi/siteConfig/sessionTimeout", data="2 seconds")
+    used = time.monotonic()
     session = {"JSESSIONID": open_site.get("/data/JSESSION").text}
     url = f"{open_site.url}/data/auth"
     for _ in range(3):
         time.sleep(0.7)
-        assert requests.get(url, cookies=session, timeout=30).status_code == 200
+        asked = time.monotonic()
+        status = requests.get(url, cookies=session, timeout=30).status_code
+        if time.monotonic() - used > 2:
+            break  # this machine was held up for as long as a session lives
+        used = asked
+        assert status == 200
 
     time.sleep(2.1)
 
@@ -300,13 +306,17 @@ def test_validation_needs_both_parts_and_takes_no_password(make_user: Any) -> No
 def test_an_expired_token_is_refused(open_site: Api) -> None:
     """A token lives as long as the site says, and is not shown after that."""
     open_site.post("/xapi/siteConfig/aliasTokenTimeout", data="2 seconds")
+    asked = time.monotonic()
     issued = open_site.get("/data/services/tokens/issue").json()
     with Api(open_site.url, issued["alias"], issued["secret"]) as program:
         before = program.get("/data/auth").status_code
+        # A machine that was held up for as long as a token lives may find it expired at once.
+        expected = {200} if time.monotonic() - asked < 2 else {200, 401}
 
         time.sleep(2.1)
 
-        assert (before, program.get("/data/auth").status_code) == (200, 401)
+        assert before in expected
+        assert program.get("/data/auth").status_code == 401
     assert open_site.get("/data/services/tokens/show").json() == []
 
 
