@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xnat_client.errors import BadInputError
+from xnat_client.errors import BadInputError, UsageError
 from xnat_client.release.steps import EXIT_BAD_INPUT, run_program
 
 
@@ -50,10 +50,17 @@ def check_map(path: Path) -> None:
     ------
     BadInputError
         It cannot be used; the command that tells each problem with its line is named.
+    UsageError
+        Whether it can be used could not be found out.
     """
     ended = run_program(["bids", "check-map", str(path)])
     if ended.returncode == EXIT_BAD_INPUT:
         raise BadInputError(
             f"The map {path.name} cannot be used. What is wrong with it, line by line, says: "
             f"winxnat bids check-map {path.name}"
+        )
+    if ended.returncode:
+        raise UsageError(
+            f"The map {path.name} could not be checked (exit code {ended.returncode}). Install "
+            f"winxnat[dicom-to-bids]; what it says: winxnat bids check-map {path.name}"
         )

@@ -81,18 +81,21 @@ def import_file(  # noqa: PLR0913  # one parameter for each option
     export = consent_import.read_export(file, columns.needed())
     rules = ImportRules(leave_refused=leave_refused, only_known=only_known, dry_run=dry_run)
     closed: tuple[withdrawal.Affected, ...] = ()
-    # A report that cannot be written is found out before the records change.
-    with private_text(report_path) if report_path else nullcontext() as report:
-        with work.transaction() as (session, now):
-            study_pk = studies.study_of(session, project_id, server).study_pk
-            result = consent_import.import_consent(
-                session, work.actor, study_pk, export, columns, rules, now=now
-            )
-            if not dry_run:
-                tombstones.keep(session, work.home, now=now)
-                closed = withdrawal.enforce(session, work.home, now=now)
+    # Written before the records change: where there is no room for it, they do not.
+    with (
+        private_text(report_path) if report_path else nullcontext() as report,
+        work.transaction() as (session, now),
+    ):
+        study_pk = studies.study_of(session, project_id, server).study_pk
+        result = consent_import.import_consent(
+            session, work.actor, study_pk, export, columns, rules, now=now
+        )
+        if not dry_run:
+            tombstones.keep(session, work.home, now=now)
+            closed = withdrawal.enforce(session, work.home, now=now)
         if report is not None:
             _write_report(report, result)
+            report.flush()
     document = {
         "counts": result.counts,
         "not_in_file": result.not_in_file,
