@@ -69,7 +69,13 @@ class _Prepared:
     artefacts: Mask
 
 
-def measure_anatomical(image: Image, brain: Mask | None, *, is_t1w: bool = True) -> Measured:
+def measure_anatomical(
+    image: Image,
+    brain: Mask | None,
+    *,
+    is_t1w: bool = True,
+    no_brain: str = "No brain mask was made for this image.",
+) -> Measured:
     """Measure a T1w or T2w image.
 
     Never raises for what is in the image: a measure without a value is None, with its reason.
@@ -80,6 +86,8 @@ def measure_anatomical(image: Image, brain: Mask | None, *, is_t1w: bool = True)
         The brain in the image's (RAS+) grid, if somebody found it.
     is_t1w : bool
         Which tissue is the brightest, where no average brain can be laid over this one.
+    no_brain : str
+        Why there is no brain, a sentence; the reason of the measures that need one.
     """
     found = Measured(notes=list(image.notes))
     volume = image.data
@@ -93,7 +101,7 @@ def measure_anatomical(image: Image, brain: Mask | None, *, is_t1w: bool = True)
     found.mean = volume
     _own(found, volume, image)
     if brain is None:
-        _without_brain(found, volume, "No brain mask was made for this image.")
+        _without_brain(found, volume, no_brain)
         return found
     try:
         masks.checked(brain, "brain")

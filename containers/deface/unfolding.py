@@ -47,7 +47,9 @@ class Unfolding:
     def joined(self, cut: Cut, head: Head) -> Cut:
         """Return the cut of the unfolded head together with that of the image as it was.
 
-        So the cut only grows by unfolding, but for the brain of the unfolded head.
+        So the cut only grows by unfolding, but for the brain of the unfolded head. Where the
+        image's depth is no whole number of coarse voxels, the earlier cut lies by less than one of
+        them (2 mm) beside its place behind the seam; the gates judge what comes of it.
         """
         clear_mm = distance_outside(head.brain, head.grid) - BRAIN_MARGIN_MM
         first = np.roll(self.cut.depth_mm, self.coarse_steps, axis=_FRONT)

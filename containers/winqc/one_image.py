@@ -42,9 +42,6 @@ _ABOUT_CARPET = (
     "Below: each row is a place in the mask, its edge on top and its centre at the bottom; darker "
     "and brighter than its own mean, with a slow drift taken out."
 )
-_NO_MASK = "No brain mask was made for this image."
-"""What is said of measures of tissues where no brain mask was given; why there was none is known
-here."""
 _PIPELINES = MappingProxyType({
     "T1w": anatomical.PIPELINE,
     "T2w": anatomical.PIPELINE,
@@ -132,10 +129,7 @@ def _measured(modality: str, image: Image, path: Path, brain_of: BrainFinder) ->
     is_t1w = modality == "T1w"
     if not isinstance(brain, str):
         return anatomical.measure_anatomical(image, brain, is_t1w=is_t1w)
-    measured = anatomical.measure_anatomical(image, None, is_t1w=is_t1w)
-    for name, said in measured.measures.undefined.items():
-        if said == _NO_MASK:
-            measured.measures.undefined[name] = brain
+    measured = anatomical.measure_anatomical(image, None, is_t1w=is_t1w, no_brain=brain)
     measured.notes.append(f"Measures of tissues have no value. {brain}")
     return measured
 

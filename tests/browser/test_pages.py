@@ -104,7 +104,8 @@ def test_a_narrow_window_scrolls_tables_and_pictures_and_never_the_page(
     browser: Any, pages: dict[str, Path], name: str
 ):
     """At 400 pixels nothing sticks out of the page."""
-    page = browser.new_context(viewport={"width": 400, "height": 800}).new_page()
-    page.goto(pages[name].as_uri())
+    with browser.new_context(viewport={"width": 400, "height": 800}) as context:
+        page = context.new_page()
+        page.goto(pages[name].as_uri())
 
-    assert page.evaluate("document.documentElement.scrollWidth") == 400
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
